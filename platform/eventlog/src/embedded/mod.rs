@@ -1,0 +1,1 @@
+//! The log of one machine, kept in a local directory.
