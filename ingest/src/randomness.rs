@@ -1,0 +1,18 @@
+//! Randomness as a dependency, so that a test can foresee the ids of events.
+
+use rand::Rng as _;
+
+/// Makes random bytes.
+pub trait Randomness: Send + Sync {
+    /// Overwrites `bytes` with random ones.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The thread's cryptographic generator.
+pub struct ThreadRandomness;
+
+impl Randomness for ThreadRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}

@@ -1,0 +1,115 @@
+//! The ingest service put together: what it stands on, its routes, and serving them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRef, MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use prometheus::Registry;
+use tally_directory::Directory;
+use tally_eventlog::EventLog;
+use tally_schemas::{Framing, Matcher};
+use tally_service::api::{self, Access};
+use tally_service::clock::Clock;
+use tally_service::http::{self, HttpConfig};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{IngestConfig, InvalidConfig};
+use crate::in_flight::InFlight;
+use crate::metrics::Metrics;
+use crate::randomness::Randomness;
+
+/// Everything ingest stands on, passed in.
+pub struct Dependencies {
+    /// Where records go. The topics of `tally_schemas::topics` must have been ensured.
+    pub log: Arc<dyn EventLog>,
+    /// Tokens, users and projects.
+    pub directory: Arc<Directory>,
+    /// Tells when an event is received.
+    pub clock: Arc<dyn Clock>,
+    /// Makes event ids unique.
+    pub randomness: Arc<dyn Randomness>,
+    /// Known events, for verdicts and the count of undeclared properties; counting itself is the processor's.
+    pub definitions: Arc<Matcher>,
+    /// How records name their schema.
+    pub framing: Framing,
+    /// Where ingest's metrics are registered.
+    pub registry: Registry,
+}
+
+/// Why ingest can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration can't work.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The registry already has ingest's metrics.
+    #[error("ingest's metrics can't be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The ingest service's shared state; cloning shares it.
+#[derive(Clone)]
+pub struct Ingest(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: IngestConfig,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) access: Access,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) definitions: Arc<Matcher>,
+    pub(crate) framing: Framing,
+    pub(crate) metrics: Metrics,
+    pub(crate) in_flight: Arc<InFlight>,
+}
+
+impl Ingest {
+    /// Checks the configuration and registers the metrics.
+    pub fn new(config: IngestConfig, dependencies: Dependencies) -> Result<Self, StartError> {
+        config.check()?;
+        let metrics = Metrics::new(&dependencies.registry)?;
+        let in_flight = InFlight::new(config.max_in_flight_bytes, metrics.in_flight_bytes.clone());
+        Ok(Self(Arc::new(Inner {
+            config,
+            log: dependencies.log,
+            access: Access { directory: dependencies.directory, clock: dependencies.clock },
+            randomness: dependencies.randomness,
+            definitions: dependencies.definitions,
+            framing: dependencies.framing,
+            metrics,
+            in_flight,
+        })))
+    }
+}
+
+impl FromRef<Ingest> for Access {
+    fn from_ref(ingest: &Ingest) -> Self {
+        ingest.0.access.clone()
+    }
+}
+
+/// The routes of ingest, without a fallback, so that they can be merged with other services' routes.
+pub fn router(ingest: Ingest) -> Router {
+    Router::new()
+        .route_layer(middleware::from_fn_with_state(ingest.clone(), count_requests))
+        .with_state(ingest)
+}
+
+/// Serves ingest alone on a bound listener until `shutdown`, then drains.
+pub async fn serve(listener: TcpListener, http: HttpConfig, ingest: Ingest, shutdown: CancellationToken) {
+    http::serve(listener, api::with_fallbacks(router(ingest)), http, shutdown).await;
+}
+
+async fn count_requests(
+    State(ingest): State<Ingest>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    ingest.0.metrics.requests.with_label_values(&[path.as_str(), status.as_str()]).inc();
+    response
+}
