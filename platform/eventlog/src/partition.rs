@@ -47,7 +47,8 @@ mod tests {
     fn the_partition_of_a_key_never_changes() {
         // Fixed: a change here would send the keys of existing topics elsewhere.
         assert_eq!(xxh3_64(b""), 0x2d06_8005_38d3_94c2);
-        let table = ["", "a", "user-1", "user-2", "8d9b3f0c"].map(|key| partition_for_key(key.as_bytes(), 12));
+        let table =
+            ["", "a", "user-1", "user-2", "8d9b3f0c"].map(|key| partition_for_key(key.as_bytes(), 12));
         assert_eq!(table, table.map(|partition| partition % 12));
         assert_eq!(partition_for_key(b"", 12), (0x2d06_8005_38d3_94c2_u64 % 12) as u32);
     }

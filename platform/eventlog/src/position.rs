@@ -78,7 +78,9 @@ mod tests {
 
     #[test]
     fn unknown_metadata_is_refused() {
-        for text in ["v2", "v1 pending=", "v1 pending=3", "v1 pending=5-5", "v1 pending=9-3", "v1 pending=a-b", "x"] {
+        for text in
+            ["v2", "v1 pending=", "v1 pending=3", "v1 pending=5-5", "v1 pending=9-3", "v1 pending=a-b", "x"]
+        {
             assert_eq!(Position::from_metadata(0, text), Err(MalformedPosition(text.to_owned())), "{text}");
         }
     }
