@@ -1,0 +1,158 @@
+//! A process under measurement: started, asked for its CPU time and memory, stopped.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::process::{Child, Command};
+
+/// Clock ticks in a second as `/proc` counts them (`USER_HZ`), 100 on every Linux that Tally runs on.
+const TICKS_PER_SECOND: u64 = 100;
+const READY_WITHIN: Duration = Duration::from_mins(1);
+const STOPPED_WITHIN: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A child that is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    pid: u32,
+}
+
+impl Process {
+    /// Starts `binary`; what it prints goes to `output`.
+    pub fn start(binary: &Path, arguments: &[String], output: &Path) -> Result<Self> {
+        let name = format!("tally {}", arguments.first().map_or("", String::as_str));
+        let log = fs::File::create(output).with_context(|| format!("creating {}", output.display()))?;
+        let child = Command::new(binary)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("sharing the output file")?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", binary.display()))?;
+        let pid = child.id().context("a process that was just started has an id")?;
+        Ok(Self { name, child, pid })
+    }
+
+    /// Waits until `GET url` answers 200.
+    pub async fn ready(&mut self, url: &str) -> Result<()> {
+        let client = reqwest::Client::new();
+        let start = Instant::now();
+        while start.elapsed() < READY_WITHIN {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status} before it was ready", self.name);
+            }
+            if let Ok(response) = client.get(url).send().await
+                && response.status().is_success()
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        bail!("{} was not ready within {} s", self.name, READY_WITHIN.as_secs())
+    }
+
+    /// User and system time of all its threads so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.pid);
+        let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        cpu_of_stat(&stat).with_context(|| format!("{path} has an unknown form"))
+    }
+
+    /// The most memory it ever had resident, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid);
+        let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        peak_of_status(&status).with_context(|| format!("{path} has an unknown form"))
+    }
+
+    /// Asks it to end and waits for that; an unclean end is an error.
+    pub async fn stop(mut self) -> Result<()> {
+        let asked = Command::new("kill").args(["-TERM", &self.pid.to_string()]).status().await?;
+        ensure!(asked.success(), "{} could not be asked to end", self.name);
+        let ended = tokio::time::timeout(STOPPED_WITHIN, self.child.wait()).await;
+        let status = ended.with_context(|| format!("{} did not end", self.name))??;
+        ensure!(status.success(), "{} ended with {status}", self.name);
+        Ok(())
+    }
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`. The second field, the program's name, may hold spaces and parentheses.
+fn cpu_of_stat(stat: &str) -> Option<Duration> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis((user + system) * 1_000 / TICKS_PER_SECOND))
+}
+
+fn peak_of_status(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Process {
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let arguments = ["-c".to_owned(), script.to_owned()];
+        Process::start(Path::new("/bin/sh"), &arguments, output.path()).unwrap()
+    }
+
+    #[test]
+    fn cpu_time_is_user_plus_system_whatever_the_program_is_called() {
+        let stat = "42 (tally) x (1 2) S 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0 8 0 100";
+        assert_eq!(cpu_of_stat(stat), Some(Duration::from_millis(1_750)));
+        assert_eq!(cpu_of_stat("42 (tally) S 1"), None);
+    }
+
+    #[test]
+    fn peak_memory_is_in_bytes() {
+        assert_eq!(peak_of_status("Name:\ttally\nVmHWM:\t    2048 kB\nVmRSS:\t 10 kB\n"), Some(2_097_152));
+        assert_eq!(peak_of_status("Name:\ttally\n"), None);
+    }
+
+    #[tokio::test]
+    async fn a_busy_process_shows_its_cpu_time() {
+        let process = shell("while :; do :; done");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while process.cpu().unwrap() < Duration::from_millis(50) {
+            assert!(Instant::now() < deadline, "a busy process used no CPU");
+            tokio::time::sleep(POLL).await;
+        }
+        assert!(process.peak_memory().unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_is_not_waited_for() {
+        let error = shell("exit 3").ready("http://127.0.0.1:9/readyz").await.unwrap_err().to_string();
+        assert!(error.contains("before it was ready"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn stopping_reports_an_unclean_end() {
+        let graceful = shell("trap 'exit 0' TERM; touch \"$0\"; while :; do sleep 0.02; done");
+        let unclean = shell("trap 'exit 4' TERM; while :; do sleep 0.02; done");
+        // Until a shell has set its trap, SIGTERM ends it at once: its first CPU time comes from after that.
+        for process in [&graceful, &unclean] {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap().lines().all(|line| {
+                !line.starts_with("SigCgt:")
+                    || u64::from_str_radix(line[7..].trim(), 16).unwrap() & (1 << 14) == 0
+            }) {
+                assert!(Instant::now() < deadline, "the trap was never set");
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        graceful.stop().await.unwrap();
+        assert!(unclean.stop().await.unwrap_err().to_string().contains("ended with"));
+    }
+}
