@@ -67,10 +67,10 @@ pub async fn run(args: CpuTableArgs) -> Result<()> {
     let scenario = scenario(&args)?;
     let mut table = Table::new();
 
-    let ingest = scenario.ingest(&installation).await.context("measuring ingest")?;
-    table.add(ingest);
-    let processor = scenario.processor(&installation).await.context("measuring the processor")?;
-    table.add(processor);
+    let store = installation.store("tables").await.context("starting the store")?;
+    table.add(scenario.ingest(&installation, &store).await.context("measuring ingest")?);
+    table.add(scenario.processor(&installation, &store).await.context("measuring the processor")?);
+    store.process.stop().await?;
     let standalone = scenario.start_standalone(&installation).await.context("starting standalone")?;
     let end_to_end = scenario.end_to_end(&standalone).await.context("measuring standalone")?;
     let rate = if args.freshness_rate > 0.0 { args.freshness_rate } else { end_to_end.rate() / 2.0 };

@@ -61,50 +61,31 @@ impl Installation {
         Ok(Self { binary, data: data.to_owned(), definitions: definitions.to_vec() })
     }
 
-    /// `tally ingest` on the log in the folder `log`.
-    pub async fn ingest(&self, log: &str) -> Result<Service> {
-        let port = free_port()?;
-        let settings = vec![self.log(log), format!("ingest.listen=\"127.0.0.1:{port}\"")];
-        self.start("ingest", settings, port, String::new()).await
-    }
-
-    /// `tally store` with its tables in the folder `tables`.
+    /// `tally store`: the engine in a process of its own, its tables in the folder `tables`.
     pub async fn store(&self, tables: &str) -> Result<Service> {
         let port = free_port()?;
-        let url = format!("http://127.0.0.1:{port}");
-        let settings = vec![self.tables(tables), format!("store.listen=\"127.0.0.1:{port}\"")];
-        self.start("store", settings, port, url).await
+        let settings = vec![format!("engine.directory={}", self.quoted(tables))];
+        self.start("store", port, settings, format!("http://127.0.0.1:{port}")).await
     }
 
-    /// `tally processor` from the log in the folder `log` to the ClickHouse at `store_url`.
-    pub async fn processor(&self, log: &str, store_url: &str) -> Result<Service> {
-        let port = free_port()?;
+    /// One service, `ingest` or `processor`, over the embedded log in `folder` and the ClickHouse at `store_url`.
+    pub async fn only(&self, service: &str, folder: &str, store_url: &str) -> Result<Service> {
         let settings = vec![
-            self.log(log),
-            format!("store.url=\"{store_url}\""),
-            format!("processor.listen=\"127.0.0.1:{port}\""),
+            format!("standalone.services=[{service:?}]"),
+            format!("standalone.data_dir={}", self.quoted(folder)),
+            format!("store.url={store_url:?}"),
         ];
-        self.start("processor", settings, port, store_url.to_owned()).await
+        self.start("standalone", free_port()?, settings, store_url.to_owned()).await
     }
 
-    /// `tally standalone`, log and tables in the folder `folder`.
+    /// All of `tally standalone`, with log and tables in `folder`.
     pub async fn standalone(&self, folder: &str) -> Result<Service> {
-        let (port, store_port) = (free_port()?, free_port()?);
+        let store_port = free_port()?;
         let settings = vec![
-            self.log(&format!("{folder}/log")),
-            self.tables(&format!("{folder}/tables")),
-            format!("standalone.listen=\"127.0.0.1:{port}\""),
-            format!("store.listen=\"127.0.0.1:{store_port}\""),
+            format!("standalone.data_dir={}", self.quoted(folder)),
+            format!("engine.listen=\"127.0.0.1:{store_port}\""),
         ];
-        self.start("standalone", settings, port, format!("http://127.0.0.1:{store_port}")).await
-    }
-
-    fn log(&self, folder: &str) -> String {
-        format!("log.path={}", self.quoted(folder))
-    }
-
-    fn tables(&self, folder: &str) -> String {
-        format!("store.path={}", self.quoted(folder))
+        self.start("standalone", free_port()?, settings, format!("http://127.0.0.1:{store_port}")).await
     }
 
     /// A path in the data folder as a TOML string.
@@ -115,19 +96,20 @@ impl Installation {
     async fn start(
         &self,
         command: &str,
-        settings: Vec<String>,
         port: u16,
+        settings: Vec<String>,
         store_url: String,
     ) -> Result<Service> {
         let everywhere = [
-            format!("directory.path={}", self.quoted("directory.yml")),
+            format!("directory.file={}", self.quoted("directory.yml")),
+            "definitions.built_in=false".to_owned(),
             format!("definitions.paths={:?}", self.definitions),
         ];
-        let mut arguments = vec![command.to_owned()];
+        let mut arguments = vec![command.to_owned(), format!("--listen=127.0.0.1:{port}")];
         for setting in settings.into_iter().chain(everywhere) {
             arguments.extend(["--set".to_owned(), setting]);
         }
-        let output = self.data.join(format!("{command}.output"));
+        let output = self.data.join(format!("{command}-{port}.output"));
         let mut process = Process::start(&self.binary, &arguments, &output)?;
         let url = format!("http://127.0.0.1:{port}");
         let probe = if command == "store" { format!("{url}/ping") } else { format!("{url}/readyz") };

@@ -23,13 +23,14 @@ pub struct Scenario {
     pub connections: usize,
 }
 
-const LOG: &str = "log";
+/// The folder whose log ingest fills and the processor reads.
+const FOLDER: &str = "one-by-one";
 
 impl Scenario {
     /// Ingest: from HTTP to the acknowledgement by the embedded log. Leaves the events in the log for
     /// [`Scenario::processor`].
-    pub async fn ingest(&self, installation: &Installation) -> Result<Row> {
-        let service = installation.ingest(LOG).await?;
+    pub async fn ingest(&self, installation: &Installation, store: &Service) -> Result<Row> {
+        let service = installation.only("ingest", FOLDER, store.url()).await?;
         self.send(&service, &self.warm_up).await?;
         let (cpu, start) = (service.process.cpu()?, Instant::now());
         self.send(&service, &self.measured).await?;
@@ -45,18 +46,17 @@ impl Scenario {
         Ok(row)
     }
 
-    /// The processor: from the log to rows in ClickHouse, which runs in a process of its own. What the processor needs
+    /// The processor: from the log to rows in ClickHouse, which is the process `store`. What the processor needs
     /// just to start (loading the definitions) is measured on an empty log and taken off.
-    pub async fn processor(&self, installation: &Installation) -> Result<Row> {
-        let store = installation.store("processor-tables").await?;
-        let idle = installation.processor("empty-log", store.store_url()).await?;
+    pub async fn processor(&self, installation: &Installation, store: &Service) -> Result<Row> {
+        let idle = installation.only("processor", "empty", store.url()).await?;
         let start_up = idle.process.cpu()?;
         idle.process.stop().await?;
 
         let start = Instant::now();
-        let service = installation.processor(LOG, store.store_url()).await?;
+        let service = installation.only("processor", FOLDER, store.url()).await?;
         let events = self.warm_up.events() + self.measured.events();
-        Tables::new(store.store_url()).await_events(events, PATIENCE).await?;
+        Tables::new(store.url()).await_events(events, PATIENCE).await?;
         let row = Row {
             what: "processor",
             events,
@@ -66,7 +66,6 @@ impl Scenario {
             at_most: 3.0,
         };
         service.process.stop().await?;
-        store.process.stop().await?;
         Ok(row)
     }
 
