@@ -1,1 +1,8 @@
-//! Placeholder until the crate's first commit.
+//! What the end-to-end tests stand on: the real `tally` binary as child processes, a real Kafka, the load generator and the
+//! reference program. The tests themselves are in `tests/`.
+
+pub mod kafka;
+pub mod outside;
+pub mod process;
+pub mod reference;
+pub mod wait;

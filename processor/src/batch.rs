@@ -1,0 +1,101 @@
+//! Cuts batches out of a partition: a contiguous range of offsets, folded while it is read.
+
+use std::ops::Range;
+
+use tally_eventlog::{FetchLimits, LogError, LogRecord, PartitionReader};
+use tokio::time::Instant;
+
+use crate::config::ProcessorConfig;
+use crate::fold::{Fold, Folded, Folder};
+
+/// How long to wait for a first record before looking around again.
+const IDLE_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// A folded range of one partition.
+#[derive(Debug)]
+pub struct Batch {
+    /// The range's offsets, the end excluded.
+    pub offsets: Range<u64>,
+    pub records: u64,
+    pub folded: Folded,
+}
+
+/// A batch under construction.
+pub struct Collector {
+    fold: Box<dyn Fold>,
+    first_at: Option<Instant>,
+    offsets: Option<Range<u64>>,
+    records: usize,
+    bytes: usize,
+}
+
+impl Collector {
+    /// An empty batch.
+    pub fn new(folder: &dyn Folder, partition: u32) -> Self {
+        Self { fold: folder.start(partition), first_at: None, offsets: None, records: 0, bytes: 0 }
+    }
+
+    /// Reads until the batch is full, or its time is over, or for a moment if nothing comes at all. `None` when it is
+    /// still empty then.
+    pub async fn collect(
+        mut self,
+        reader: &mut dyn PartitionReader,
+        config: &ProcessorConfig,
+    ) -> Result<Option<Batch>, LogError> {
+        while self.records < config.batch_max_records && self.bytes < config.batch_max_bytes {
+            let wait = match self.first_at {
+                None => IDLE_WAIT,
+                Some(first_at) => config.batch_max_wait().saturating_sub(first_at.elapsed()),
+            };
+            let records = reader.fetch(config.fetch_limits(self.records, self.bytes, wait)).await?;
+            if records.is_empty() {
+                break;
+            }
+            self.add(&records);
+            if self.first_at.is_some_and(|first_at| first_at.elapsed() >= config.batch_max_wait()) {
+                break;
+            }
+        }
+        Ok(self.finish())
+    }
+
+    /// Reads exactly `range` again. `None` when the log no longer holds any of it.
+    pub async fn replay(
+        mut self,
+        reader: &mut dyn PartitionReader,
+        range: &Range<u64>,
+        config: &ProcessorConfig,
+    ) -> Result<Option<Batch>, LogError> {
+        reader.seek(range.start).await?;
+        loop {
+            let limits: FetchLimits = config.fetch_limits(0, 0, IDLE_WAIT);
+            let mut records = reader.fetch(limits).await?;
+            let past_the_end = records.iter().position(|record| record.offset >= range.end);
+            let reached_end =
+                past_the_end.is_some() || records.last().is_some_and(|last| last.offset + 1 == range.end);
+            records.truncate(past_the_end.unwrap_or(records.len()));
+            self.add(&records);
+            if reached_end {
+                reader.seek(range.end).await?;
+                return Ok(self.finish().map(|batch| Batch { offsets: range.clone(), ..batch }));
+            }
+        }
+    }
+
+    fn add(&mut self, records: &[LogRecord]) {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
+        self.first_at.get_or_insert_with(Instant::now);
+        let start = self.offsets.as_ref().map_or(first.offset, |offsets| offsets.start);
+        self.offsets = Some(start..last.offset + 1);
+        self.records += records.len();
+        for record in records {
+            self.bytes += record.size();
+            self.fold.add(record);
+        }
+    }
+
+    fn finish(self) -> Option<Batch> {
+        let offsets = self.offsets?;
+        Some(Batch { offsets, records: self.records as u64, folded: self.fold.finish() })
+    }
+}

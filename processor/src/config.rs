@@ -1,0 +1,58 @@
+//! The processor's settings.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tally_eventlog::FetchLimits;
+
+/// How the processor batches and writes. Memory is bounded by `batch_max_bytes` times the partitions it works on, about
+/// four times over (a batch being written and one being folded, each as records and as rows).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessorConfig {
+    /// The consumer group whose positions say what has been counted. Another name counts everything again.
+    pub group: String,
+    /// A batch closes after so many records,
+    pub batch_max_records: usize,
+    /// or so many bytes of records,
+    pub batch_max_bytes: usize,
+    /// or so many milliseconds after its first record, whichever is first.
+    pub batch_max_wait_ms: u64,
+    /// Seconds after which a range must be announced again before another insert of it may start. At most the session
+    /// timeout of the consumer group: past that the partition may belong to somebody else.
+    pub announcement_ttl_s: u64,
+    /// Seconds to wait before writing again after the store was out of reach.
+    pub outage_pause_s: u64,
+    /// Deduplication windows of the tables below this number of inserts are refused at start.
+    pub min_deduplication_window: u64,
+}
+
+impl ProcessorConfig {
+    /// How long a batch may stay open after its first record.
+    pub fn batch_max_wait(&self) -> Duration {
+        Duration::from_millis(self.batch_max_wait_ms)
+    }
+
+    /// How old an announcement may be when an insert starts.
+    pub fn announcement_ttl(&self) -> Duration {
+        Duration::from_secs(self.announcement_ttl_s)
+    }
+
+    /// The pause between tries while the store is out of reach.
+    pub fn outage_pause(&self) -> Duration {
+        Duration::from_secs(self.outage_pause_s)
+    }
+
+    /// What one fetch for a batch may bring, given what the batch holds already.
+    pub fn fetch_limits(&self, records: usize, bytes: usize, max_wait: Duration) -> FetchLimits {
+        FetchLimits {
+            max_records: (self.batch_max_records - records).min(FETCH_MAX_RECORDS),
+            max_bytes: (self.batch_max_bytes - bytes).min(FETCH_MAX_BYTES),
+            max_wait,
+        }
+    }
+}
+
+/// Folding one fetch must not keep the runtime's thread from other work for long.
+const FETCH_MAX_RECORDS: usize = 5_000;
+const FETCH_MAX_BYTES: usize = 4 << 20;

@@ -1,0 +1,167 @@
+//! Tracked events: each becomes a raw row, and what the definitions make of it is added to the aggregates.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tally_eventlog::LogRecord;
+use tally_schemas::{
+    CounterId, CounterKind, DropReason, EventMatcher, Framing, Matcher, TrackedEvent, topics,
+};
+
+use super::calendar::{Months, day_of};
+use super::counters::{Aggregates, COUNTERS, UNIQUE_TOTALS, UNIQUES};
+use super::dead_letters::{self, DeadLetters, reason_of};
+use super::json::write_properties;
+use super::{Fold, Folded, Folder, note_drops};
+use crate::row_binary::RowWriter;
+
+const EVENTS: &str = "events";
+const COLUMNS: &[&str] = &[
+    "event_id",
+    "name",
+    "timestamp",
+    "received_at",
+    "user_id",
+    "project_id",
+    "namespace_id",
+    "additional_properties",
+    "send_to_snowplow",
+    "timestamp_clamped",
+    "client_event_id",
+    "partition",
+    "offset",
+];
+
+/// Folds the topic of tracked events by the definitions it was made with.
+pub struct EventsFolder {
+    plan: Arc<Plan>,
+}
+
+struct Plan {
+    matcher: Matcher,
+    /// The counters' keys in the store, by [`CounterId`].
+    names: Vec<String>,
+    framing: Framing,
+}
+
+impl EventsFolder {
+    pub fn new(matcher: Matcher, framing: Framing) -> Self {
+        let names = matcher.counters().iter().map(ToString::to_string).collect();
+        Self { plan: Arc::new(Plan { matcher, names, framing }) }
+    }
+}
+
+impl Folder for EventsFolder {
+    fn topic(&self) -> &'static str {
+        topics::EVENTS
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &[EVENTS, COUNTERS, UNIQUE_TOTALS, UNIQUES, dead_letters::TABLE]
+    }
+
+    fn start(&self, partition: u32) -> Box<dyn Fold> {
+        Box::new(EventsFold {
+            plan: Arc::clone(&self.plan),
+            partition,
+            months: Months::default(),
+            rows: BTreeMap::new(),
+            aggregates: Aggregates::default(),
+            dead_letters: DeadLetters::new(topics::EVENTS, partition),
+            drops: BTreeMap::new(),
+            newest_received_at: None,
+            matched: Vec::new(),
+        })
+    }
+}
+
+struct EventsFold {
+    plan: Arc<Plan>,
+    partition: u32,
+    months: Months,
+    rows: BTreeMap<u32, RowWriter>,
+    aggregates: Aggregates,
+    dead_letters: DeadLetters,
+    drops: BTreeMap<DropReason, u64>,
+    newest_received_at: Option<i64>,
+    /// Reused from event to event.
+    matched: Vec<CounterId>,
+}
+
+impl Fold for EventsFold {
+    fn add(&mut self, record: &LogRecord) {
+        match TrackedEvent::decode_framed(self.plan.framing, &record.value) {
+            Ok(event) => match day_of(event.timestamp) {
+                Some(day) => self.add_event(record, &event, day),
+                None => {
+                    self.set_aside(record, DropReason::Invalid, "the timestamp is outside of 1970 to 2149")
+                }
+            },
+            Err(error) => self.set_aside(record, reason_of(&error), &error.to_string()),
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Folded {
+        let mut inserts: Vec<_> =
+            self.rows.into_iter().map(|(month, rows)| rows.into_insert(EVENTS, COLUMNS, month)).collect();
+        inserts.extend(self.aggregates.finish(&self.plan.names));
+        inserts.extend(self.dead_letters.finish());
+        Folded { inserts, drops: self.drops, newest_received_at: self.newest_received_at }
+    }
+}
+
+impl EventsFold {
+    fn add_event(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
+        self.newest_received_at = self.newest_received_at.max(Some(event.received_at));
+        self.write_row(record, event, day);
+        let plan = Arc::clone(&self.plan);
+        match plan.matcher.lookup(&event.name) {
+            Some(matcher) => self.count(&plan.matcher, matcher, event, day),
+            // GitLab accepts an event without a name and counts nothing; so does Tally, and says so.
+            None => note_drops(&mut self.drops, DropReason::UnknownEvent, 1),
+        }
+    }
+
+    fn count(&mut self, matcher: &Matcher, of_event: &EventMatcher, event: &TrackedEvent<'_>, day: u16) {
+        let undeclared = of_event.undeclared(&event.additional_properties).count() as u64;
+        note_drops(&mut self.drops, DropReason::UndeclaredProperty, undeclared);
+        self.matched.clear();
+        of_event.matching(&event.additional_properties, &mut self.matched);
+        for &id in &self.matched {
+            match matcher.effect(id, event) {
+                Some(effect) => self.aggregates.apply(day, id, effect),
+                None => note_drops(&mut self.drops, why_without_effect(matcher, id), 1),
+            }
+        }
+    }
+
+    fn write_row(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
+        let rows = self.rows.entry(self.months.month_of(day)).or_default();
+        rows.uuid(event.event_id);
+        rows.string(&event.name);
+        rows.i64(event.timestamp);
+        rows.i64(event.received_at);
+        rows.i64(event.user_id.unwrap_or_default());
+        rows.i64(event.project_id.unwrap_or_default());
+        rows.i64(event.namespace_id.unwrap_or_default());
+        rows.string_with(|out| write_properties(out, &event.additional_properties));
+        rows.bool(event.send_to_snowplow);
+        rows.bool(event.timestamp_clamped);
+        rows.bool(event.client_event_id);
+        rows.u32(self.partition);
+        rows.u64(record.offset);
+        rows.end_row();
+    }
+
+    fn set_aside(&mut self, record: &LogRecord, reason: DropReason, detail: &str) {
+        note_drops(&mut self.drops, reason, 1);
+        self.dead_letters.add(record, reason, detail);
+    }
+}
+
+fn why_without_effect(matcher: &Matcher, id: CounterId) -> DropReason {
+    match matcher.counters()[id.0 as usize].kind {
+        CounterKind::SumOfValue => DropReason::UnusableValue,
+        _ => DropReason::MissingIdentifier,
+    }
+}

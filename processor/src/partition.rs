@@ -1,0 +1,289 @@
+//! The exactly-once protocol on one partition. Before a batch is written its range is committed as pending; each insert
+//! carries a token made of topic, partition and range, which the tables deduplicate by; then the range is committed as
+//! done. Whoever finds a pending range writes it again, with the same boundaries and so the same tokens.
+//!
+//! While a batch is being written the next one is read and folded.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use tally_eventlog::{Assignment, CommitError, LogError, PartitionReader, Position};
+use tally_service::clock::Clock;
+use tally_store::{Insert, InsertError, Store};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{Batch, Collector};
+use crate::config::ProcessorConfig;
+use crate::fold::{Folder, TableInsert};
+use crate::metrics::Metrics;
+
+/// Inserts of one batch under way at once.
+const CONCURRENT_INSERTS: usize = 4;
+
+/// Why work on a partition ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    /// The partition belongs to somebody else now; they go on from the committed position.
+    #[error("the partition was taken away")]
+    TakenAway,
+    /// Shutdown came while the store was out of reach; the announced range is replayed on the next start.
+    #[error("shut down while the store was out of reach")]
+    Interrupted,
+    /// The log failed.
+    #[error(transparent)]
+    Log(LogError),
+}
+
+impl From<LogError> for PartitionError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Revoked => Self::TakenAway,
+            other => Self::Log(other),
+        }
+    }
+}
+
+impl From<CommitError> for PartitionError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Fenced | CommitError::Revoked => Self::TakenAway,
+            CommitError::Log(error) => error.into(),
+        }
+    }
+}
+
+/// What the work on a partition stands on.
+#[derive(Clone)]
+pub struct PartitionContext {
+    pub config: ProcessorConfig,
+    pub folder: Arc<dyn Folder>,
+    pub store: Store,
+    pub metrics: Metrics,
+    pub clock: Arc<dyn Clock>,
+    pub shutdown: CancellationToken,
+}
+
+/// Works on an assigned partition until it is taken away, the log fails, or shutdown; a batch that was announced is
+/// finished first when it can be.
+pub async fn work(context: PartitionContext, assignment: Assignment) -> Result<(), PartitionError> {
+    let Assignment { partition, position, reader } = assignment;
+    let mut worker = Worker { done: position.next_offset, announced: None, context, partition, reader };
+    worker.replay_pending(position.pending).await?;
+    worker.run().await
+}
+
+/// A batch whose range is committed as pending.
+struct Announced {
+    batch: Batch,
+    unwritten: Vec<TableInsert>,
+    at: Instant,
+}
+
+struct Worker {
+    context: PartitionContext,
+    partition: u32,
+    reader: Box<dyn PartitionReader>,
+    /// Everything before this offset is in the tables.
+    done: u64,
+    announced: Option<Announced>,
+}
+
+/// How writing an announced batch went.
+#[derive(Debug, PartialEq, Eq)]
+enum Written {
+    /// All of it is in the tables.
+    All,
+    /// Time went by without all of it written: it must be announced again before more of it is.
+    Stale,
+}
+
+impl Worker {
+    async fn replay_pending(&mut self, pending: Option<Range<u64>>) -> Result<(), PartitionError> {
+        let Some(range) = pending else { return Ok(()) };
+        tracing::info!(
+            topic = self.topic(),
+            partition = self.partition,
+            ?range,
+            "replaying an announced range"
+        );
+        let collector = Collector::new(&*self.context.folder, self.partition);
+        if let Some(batch) = collector.replay(&mut *self.reader, &range, &self.context.config).await? {
+            self.context.metrics.replayed_batches.with_label_values(&[self.topic()]).inc();
+            self.announce(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self) -> Result<(), PartitionError> {
+        loop {
+            let stopping = self.context.shutdown.is_cancelled();
+            if stopping && self.announced.is_none() {
+                return Ok(());
+            }
+            let next = if stopping { None } else { self.collect_while_writing().await? };
+            let finished = self.finish_announced().await?;
+            match next {
+                Some(batch) => self.announce(batch).await?,
+                None if finished => self.reader.commit(&Position::at(self.done)).await?,
+                None => {}
+            }
+            self.report_lag();
+        }
+    }
+
+    /// Reads the next batch; meanwhile the announced one is being written, though perhaps not to its end.
+    async fn collect_while_writing(&mut self) -> Result<Option<Batch>, PartitionError> {
+        let Self { context, partition, reader, announced, .. } = self;
+        let revoked = reader.revoked().clone();
+        let writing = async {
+            match announced {
+                Some(announced) => write(context, *partition, announced, &revoked).await.map(|_| ()),
+                None => Ok(()),
+            }
+        };
+        let collecting = Collector::new(&*context.folder, *partition).collect(&mut **reader, &context.config);
+        let (written, collected) = tokio::join!(writing, collecting);
+        written?;
+        Ok(collected?)
+    }
+
+    /// Writes what is left of the announced batch. Whether there was one.
+    async fn finish_announced(&mut self) -> Result<bool, PartitionError> {
+        let Some(mut announced) = self.announced.take() else { return Ok(false) };
+        let revoked = self.reader.revoked().clone();
+        while write(&self.context, self.partition, &mut announced, &revoked).await? == Written::Stale {
+            self.reader.commit(&self.pending_position(&announced.batch)).await?;
+            announced.at = Instant::now();
+        }
+        self.done = announced.batch.offsets.end;
+        self.report_batch(&announced.batch);
+        Ok(true)
+    }
+
+    /// Commits the batch's range as pending, and everything before it as done.
+    async fn announce(&mut self, batch: Batch) -> Result<(), PartitionError> {
+        debug_assert!(self.announced.is_none(), "one range is pending at a time");
+        self.reader.commit(&self.pending_position(&batch)).await?;
+        let unwritten = batch.folded.inserts.clone();
+        self.announced = Some(Announced { batch, unwritten, at: Instant::now() });
+        Ok(())
+    }
+
+    fn pending_position(&self, batch: &Batch) -> Position {
+        Position { next_offset: self.done, pending: Some(batch.offsets.clone()) }
+    }
+
+    fn topic(&self) -> &'static str {
+        self.context.folder.topic()
+    }
+
+    fn report_batch(&self, batch: &Batch) {
+        let (metrics, topic) = (&self.context.metrics, self.topic());
+        metrics.records.with_label_values(&[topic]).inc_by(batch.records);
+        metrics.batches.with_label_values(&[topic]).inc();
+        metrics.batch_records.with_label_values(&[topic]).observe(batch.records as f64);
+        for (&reason, &times) in &batch.folded.drops {
+            metrics.drop_by(reason, times);
+        }
+        if let Some(received_at) = batch.folded.newest_received_at {
+            let age_ms = self.context.clock.now().as_millisecond() - received_at;
+            metrics.freshness_seconds.with_label_values(&[topic]).observe(age_ms.max(0) as f64 / 1000.0);
+        }
+    }
+
+    fn report_lag(&self) {
+        if let Some(high) = self.reader.high_watermark() {
+            let lag = high.saturating_sub(self.done);
+            let labels = [self.topic(), &self.partition.to_string()];
+            self.context.metrics.lag.with_label_values(&labels).set(lag as i64);
+        }
+    }
+}
+
+/// Sends the inserts that are not written yet, again and again while the store is out of reach.
+async fn write(
+    context: &PartitionContext,
+    partition: u32,
+    announced: &mut Announced,
+    revoked: &CancellationToken,
+) -> Result<Written, PartitionError> {
+    while !announced.unwritten.is_empty() {
+        if announced.at.elapsed() >= context.config.announcement_ttl() {
+            return Ok(Written::Stale);
+        }
+        if revoked.is_cancelled() {
+            return Err(PartitionError::TakenAway);
+        }
+        if let Err(error) = write_once(context, partition, announced).await {
+            context.metrics.store_outages.inc();
+            tracing::error!(partition, %error, "the store did not take a batch; consumption waits");
+            pause(context, revoked).await?;
+        }
+    }
+    Ok(Written::All)
+}
+
+/// Tries each unwritten insert; those that succeed are unwritten no more.
+async fn write_once(
+    context: &PartitionContext,
+    partition: u32,
+    announced: &mut Announced,
+) -> Result<(), InsertError> {
+    let offsets = &announced.batch.offsets;
+    let start_before = announced.at + context.config.announcement_ttl();
+    let prefix = format!("{}:{partition}:{}-{}", context.folder.topic(), offsets.start, offsets.end);
+    let outcomes: Vec<(TableInsert, Result<(), InsertError>)> =
+        stream::iter(std::mem::take(&mut announced.unwritten))
+            .map(|insert| async {
+                let token = format!("{prefix}:{}", insert.month);
+                let outcome = send(context, &insert, token, start_before).await;
+                (insert, outcome)
+            })
+            .buffer_unordered(CONCURRENT_INSERTS)
+            .collect()
+            .await;
+    let mut first_error = Ok(());
+    for (insert, outcome) in outcomes {
+        if let Err(error) = outcome {
+            announced.unwritten.push(insert);
+            first_error = first_error.and(Err(error));
+        }
+    }
+    first_error
+}
+
+async fn send(
+    context: &PartitionContext,
+    insert: &TableInsert,
+    token: String,
+    start_before: Instant,
+) -> Result<(), InsertError> {
+    let started = Instant::now();
+    let request = Insert {
+        table: insert.table,
+        columns: insert.columns,
+        body: insert.body.clone(),
+        token,
+        start_before: Some(start_before.into_std()),
+    };
+    context.store.insert(&request).await?;
+    let labels = [insert.table];
+    context.metrics.insert_seconds.with_label_values(&labels).observe(started.elapsed().as_secs_f64());
+    context.metrics.inserted_rows.with_label_values(&labels).inc_by(insert.rows);
+    Ok(())
+}
+
+/// Waits before the store is tried again. Ends the work when nobody wants it any more: what was announced is replayed by
+/// whoever comes next.
+async fn pause(context: &PartitionContext, revoked: &CancellationToken) -> Result<(), PartitionError> {
+    tokio::select! {
+        () = tokio::time::sleep(context.config.outage_pause()) => Ok(()),
+        () = revoked.cancelled() => Err(PartitionError::TakenAway),
+        () = context.shutdown.cancelled() => Err(PartitionError::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests;

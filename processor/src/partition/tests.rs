@@ -1,0 +1,294 @@
+//! The protocol against a log and a store that write down, in one journal, what reaches them in which order, and that fail
+//! when told to.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use parking_lot::Mutex;
+use prometheus::Registry;
+use tally_eventlog::{FetchLimits, LogRecord};
+use tally_service::clock::system_clock;
+use tally_store::StoreConfig;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::fold::{Fold, Folded};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    Commit(Position),
+    Insert { token: String, body: String, answered: u16 },
+}
+
+/// The journal, and what the store is to answer next; 200 when nothing is said.
+#[derive(Default)]
+struct World {
+    journal: Mutex<Vec<Entry>>,
+    answers: Mutex<VecDeque<u16>>,
+    changed: Notify,
+}
+
+impl World {
+    fn write(&self, entry: Entry) {
+        self.journal.lock().push(entry);
+        self.changed.notify_waiters();
+    }
+
+    fn commits(&self) -> Vec<Position> {
+        let journal = self.journal.lock();
+        journal
+            .iter()
+            .filter_map(
+                |entry| if let Entry::Commit(position) = entry { Some(position.clone()) } else { None },
+            )
+            .collect()
+    }
+
+    async fn wait_for(&self, done: impl Fn(&[Entry]) -> bool) {
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                if done(&self.journal.lock()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting)
+            .await
+            .unwrap_or_else(|_| panic!("not within 10 s; the journal: {:?}", self.journal.lock()));
+    }
+}
+
+/// A partition of fixed records.
+struct FakeReader {
+    world: Arc<World>,
+    end: u64,
+    next: u64,
+    revoked: CancellationToken,
+}
+
+#[async_trait]
+impl PartitionReader for FakeReader {
+    async fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<LogRecord>, LogError> {
+        if self.next >= self.end {
+            tokio::select! {
+                () = tokio::time::sleep(limits.max_wait.min(Duration::from_millis(5))) => return Ok(Vec::new()),
+                () = self.revoked.cancelled() => return Err(LogError::Revoked),
+            }
+        }
+        let end = self.end.min(self.next + limits.max_records as u64);
+        let records = (self.next..end).map(record).collect();
+        self.next = end;
+        Ok(records)
+    }
+
+    async fn seek(&mut self, offset: u64) -> Result<(), LogError> {
+        self.next = offset;
+        Ok(())
+    }
+
+    async fn commit(&mut self, position: &Position) -> Result<(), CommitError> {
+        if self.revoked.is_cancelled() {
+            return Err(CommitError::Revoked);
+        }
+        self.world.write(Entry::Commit(position.clone()));
+        // A real commit waits for the log; without it a busy loop would starve the test.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    fn revoked(&self) -> &CancellationToken {
+        &self.revoked
+    }
+
+    fn high_watermark(&self) -> Option<u64> {
+        Some(self.end)
+    }
+}
+
+fn record(offset: u64) -> LogRecord {
+    LogRecord { offset, timestamp: 0, key: None, value: format!("<{offset}>").into() }
+}
+
+/// Folds a batch into one row of one table: its records' values, one after the other.
+struct Concatenate;
+
+struct Concatenated(String);
+
+impl Folder for Concatenate {
+    fn topic(&self) -> &'static str {
+        "topic"
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["t"]
+    }
+
+    fn start(&self, _partition: u32) -> Box<dyn Fold> {
+        Box::new(Concatenated(String::new()))
+    }
+}
+
+impl Fold for Concatenated {
+    fn add(&mut self, record: &LogRecord) {
+        self.0.push_str(std::str::from_utf8(&record.value).unwrap());
+    }
+
+    fn finish(self: Box<Self>) -> Folded {
+        let insert =
+            TableInsert { table: "t", columns: &["c"], month: 202_611, body: self.0.into(), rows: 1 };
+        Folded { inserts: vec![insert], ..Folded::default() }
+    }
+}
+
+async fn answer(
+    State(world): State<Arc<World>>,
+    Query(parameters): Query<std::collections::HashMap<String, String>>,
+    body: Bytes,
+) -> (StatusCode, &'static str) {
+    let answered = world.answers.lock().pop_front().unwrap_or(200);
+    let token = parameters.get("insert_deduplication_token").cloned().unwrap_or_default();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    world.write(Entry::Insert { token, body, answered });
+    let text =
+        if answered == 200 { "" } else { "Code: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)" };
+    (StatusCode::from_u16(answered).unwrap(), text)
+}
+
+/// A world with its store, and the context to work in.
+async fn world_with(change: impl FnOnce(&mut ProcessorConfig)) -> (Arc<World>, PartitionContext) {
+    let world = Arc::new(World::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer).with_state(Arc::clone(&world));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut config = ProcessorConfig {
+        group: "g".into(),
+        batch_max_records: 3,
+        batch_max_bytes: 1 << 20,
+        batch_max_wait_ms: 20,
+        announcement_ttl_s: 60,
+        outage_pause_s: 0,
+        min_deduplication_window: 0,
+    };
+    change(&mut config);
+    let context = PartitionContext {
+        config,
+        folder: Arc::new(Concatenate),
+        store: Store::new(StoreConfig { tries: 1, ..StoreConfig::new(url) }),
+        metrics: Metrics::register(&Registry::new()).unwrap(),
+        clock: system_clock(),
+        shutdown: CancellationToken::new(),
+    };
+    (world, context)
+}
+
+fn assignment(world: &Arc<World>, position: Position, end: u64) -> (Assignment, CancellationToken) {
+    let revoked = CancellationToken::new();
+    let reader =
+        FakeReader { world: Arc::clone(world), end, next: position.next_offset, revoked: revoked.clone() };
+    (Assignment { partition: 7, position, reader: Box::new(reader) }, revoked)
+}
+
+fn pending(next_offset: u64, range: Range<u64>) -> Entry {
+    Entry::Commit(Position { next_offset, pending: Some(range) })
+}
+
+fn insert(range: Range<u64>, answered: u16) -> Entry {
+    let token = format!("topic:7:{}-{}:202611", range.start, range.end);
+    Entry::Insert { token, body: range.map(|offset| format!("<{offset}>")).collect(), answered }
+}
+
+#[tokio::test]
+async fn a_range_is_announced_then_inserted_then_done() {
+    let (world, context) = world_with(|_| {}).await;
+    let (assignment, revoked) = assignment(&world, Position::at(0), 5);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(5)))).await;
+    revoked.cancel();
+    assert!(matches!(working.await.unwrap(), Err(PartitionError::TakenAway)));
+    let expected = [
+        pending(0, 0..3),
+        insert(0..3, 200),
+        pending(3, 3..5),
+        insert(3..5, 200),
+        Entry::Commit(Position::at(5)),
+    ];
+    assert_eq!(*world.journal.lock(), expected);
+}
+
+#[tokio::test]
+async fn a_pending_range_is_replayed_with_its_own_boundaries_first() {
+    let (world, context) = world_with(|_| {}).await;
+    let found = Position { next_offset: 1, pending: Some(1..6) };
+    let (assignment, _revoked) = assignment(&world, found, 8);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(8)))).await;
+    working.abort();
+    // The range is longer than a batch would be now: boundaries come from the announcement, not from the settings.
+    assert_eq!(
+        world.journal.lock()[..4],
+        [pending(1, 1..6), insert(1..6, 200), pending(6, 6..8), insert(6..8, 200)]
+    );
+}
+
+#[tokio::test]
+async fn an_outage_is_waited_out_with_the_same_bytes_and_token() {
+    let (world, context) = world_with(|_| {}).await;
+    world.answers.lock().extend([500, 500]);
+    let (assignment, _revoked) = assignment(&world, Position::at(0), 3);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(3)))).await;
+    working.abort();
+    let expected = [
+        pending(0, 0..3),
+        insert(0..3, 500),
+        insert(0..3, 500),
+        insert(0..3, 200),
+        Entry::Commit(Position::at(3)),
+    ];
+    assert_eq!(*world.journal.lock(), expected);
+}
+
+#[tokio::test]
+async fn an_announcement_that_has_grown_old_is_made_again_before_the_next_insert() {
+    let (world, context) = world_with(|config| config.announcement_ttl_s = 0).await;
+    let (assignment, _revoked) = assignment(&world, Position::at(0), 3);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.len() >= 4).await;
+    working.abort();
+    // With no life at all an announcement is always too old: it is made again and again, and nothing is inserted.
+    assert!(world.journal.lock().iter().all(|entry| *entry == pending(0, 0..3)));
+}
+
+#[tokio::test]
+async fn a_partition_taken_away_during_an_outage_is_left_pending() {
+    let (world, context) = world_with(|config| config.outage_pause_s = 3600).await;
+    world.answers.lock().push_back(500);
+    let (assignment, revoked) = assignment(&world, Position::at(0), 3);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.contains(&insert(0..3, 500))).await;
+    revoked.cancel();
+    assert!(matches!(working.await.unwrap(), Err(PartitionError::TakenAway)));
+    assert_eq!(world.commits(), [Position { next_offset: 0, pending: Some(0..3) }]);
+}
+
+#[tokio::test]
+async fn shutdown_finishes_the_announced_batch() {
+    let (world, context) = world_with(|config| config.batch_max_records = 1).await;
+    let shutdown = context.shutdown.clone();
+    let (assignment, _revoked) = assignment(&world, Position::at(0), 1000);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.iter().any(|entry| matches!(entry, Entry::Insert { .. }))).await;
+    shutdown.cancel();
+    working.await.unwrap().unwrap();
+    let last = world.commits().pop().unwrap();
+    assert_eq!(last.pending, None, "nothing is left pending");
+    assert!(last.next_offset < 1000, "shutdown does not wait for the whole backlog");
+}

@@ -1,0 +1,61 @@
+//! What a test needs from outside the workspace, and what happens when it is not there: the test says that it was left out,
+//! or fails where `TALLY_REQUIRE=all` forbids leaving anything out.
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate lies in the repository's root")
+        .to_owned()
+}
+
+/// The tool that a test can't do without, or `None` after saying that the test is left out.
+///
+/// # Panics
+/// Where `TALLY_REQUIRE=all` and the tool is missing.
+pub fn require<T>(test: &str, found: Result<T, String>) -> Option<T> {
+    match found {
+        Ok(found) => Some(found),
+        Err(why) => {
+            assert!(
+                std::env::var("TALLY_REQUIRE").as_deref() != Ok("all"),
+                "nothing may be left out here, and {test} can't run: {why}"
+            );
+            println!("left out: {test}: {why}");
+            None
+        }
+    }
+}
+
+/// The folder that holds GitLab's own definitions (`events/`, `metrics/`), unpacked on first use.
+pub fn corpus() -> Result<PathBuf, String> {
+    if let Ok(folder) = std::env::var("TALLY_DEFINITIONS_CORPUS") {
+        return Ok(PathBuf::from(folder).join("config"));
+    }
+    let archive = root().join("../shared/definitions/gitlab-ce-definitions.tar.gz");
+    if !archive.exists() {
+        return Err("GitLab's definitions are not beside the repository".to_owned());
+    }
+    let target = std::env::temp_dir().join(format!("tally-corpus-{}", std::process::id()));
+    if !target.join("config").exists() {
+        std::fs::create_dir_all(&target).map_err(|error| error.to_string())?;
+        let status =
+            std::process::Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(&target).status();
+        if !status.is_ok_and(|status| status.success()) {
+            return Err(format!("{} can't be unpacked", archive.display()));
+        }
+    }
+    Ok(target.join("config"))
+}
+
+/// The Python that has the packages of `tests/clients/requirements.txt`.
+pub fn python() -> Result<PathBuf, String> {
+    let python = std::env::var("TALLY_PYTHON").map(PathBuf::from).unwrap_or_default();
+    if python.exists() {
+        Ok(python)
+    } else {
+        Err("TALLY_PYTHON names no Python; run `make setup`".to_owned())
+    }
+}

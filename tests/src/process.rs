@@ -1,0 +1,192 @@
+//! `tally` as a child process: started with its own folder and ports, waited for until ready, killed as rudely as a test
+//! likes.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::wait;
+
+/// How long a process may take until it is ready.
+const READY_DEADLINE: Duration = Duration::from_mins(1);
+
+/// The binary under test: `TALLY_BIN`, or the one built beside the tests.
+pub fn binary() -> PathBuf {
+    if let Ok(path) = std::env::var("TALLY_BIN") {
+        return path.into();
+    }
+    let tests = std::env::current_exe().expect("a test has a path");
+    tests.ancestors().nth(2).expect("a test lies two folders below the binary").join("tally")
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a machine has free ports");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
+/// A `tally` process that serves HTTP. Killed when dropped.
+pub struct Tally {
+    child: Child,
+    command: Vec<String>,
+    pub port: u16,
+    log: PathBuf,
+}
+
+impl Tally {
+    /// Starts `tally ARGUMENTS` and waits until `/readyz` on `port` says so. Its output goes to a file in `folder`.
+    pub async fn start(folder: &Path, port: u16, arguments: &[&str]) -> Result<Self> {
+        let log = folder.join(format!("{}-{port}.log", arguments[0]));
+        let command: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let mut tally = Self { child: spawn(&command, &log)?, command, port, log };
+        tally.ready().await?;
+        Ok(tally)
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub fn kill(&mut self) {
+        // The process may be gone already; gone is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks for a graceful shutdown and waits for it. The exit status must say success.
+    pub async fn stop(mut self) -> Result<()> {
+        Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
+        let status = wait::until("the process to end", Duration::from_secs(30), || {
+            let ended = self.child.try_wait().map_err(anyhow::Error::from);
+            async move { ended }
+        })
+        .await?;
+        if status.success() { Ok(()) } else { bail!("ended with {status}; its log:\n{}", self.log_tail()) }
+    }
+
+    /// Starts the same command again after it was killed.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.child = spawn(&self.command, &self.log)?;
+        self.ready().await
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `http://127.0.0.1:port`
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What it printed last.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Everything it printed.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The sum of a metric over all its labels; `None` when it is not reported.
+    pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let text = reqwest::get(format!("{}/metrics", self.url())).await?.text().await?;
+        let values: Vec<f64> = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
+            .collect();
+        Ok(if values.is_empty() { None } else { Some(values.iter().sum()) })
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        // The engine's own process speaks ClickHouse's HTTP interface and nothing else.
+        let path = if self.command[0] == "store" { "ping" } else { "readyz" };
+        let url = format!("{}/{path}", self.url());
+        let outcome = wait::until("the process to be ready", READY_DEADLINE, || {
+            let ended = self.child.try_wait();
+            let url = url.clone();
+            async move {
+                if let Some(status) = ended? {
+                    bail!("it ended with {status}");
+                }
+                Ok(reqwest::get(url).await?.status().is_success().then_some(()))
+            }
+        })
+        .await;
+        outcome.with_context(|| format!("tally {}\n{}", self.command.join(" "), self.log_tail()))
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(command: &[String], log: &Path) -> Result<Child> {
+    let output = File::options().create(true).append(true).open(log)?;
+    Command::new(binary())
+        .args(command)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .with_context(|| format!("can't start {}; build it with `cargo build --release`", binary().display()))
+}
+
+/// Runs `tally ARGUMENTS` to its end; its standard output when it succeeded.
+pub fn run(arguments: &[&str]) -> Result<String> {
+    let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!(
+            "tally {} ended with {}:\n{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Makes an administrator's token in the directory file.
+pub fn admin_token(directory: &Path) -> Result<String> {
+    let file = directory.display().to_string();
+    let set = format!("directory.file={file}");
+    let text = run(&[
+        "token", "create", "--set", &set, "--admin", "--user", "root", "--name", "tests", "--scope", "api",
+    ])?;
+    text.split_whitespace()
+        .find(|word| word.starts_with("glpat-"))
+        .map(ToOwned::to_owned)
+        .with_context(|| format!("no token in {text:?}"))
+}
+
+/// A GET with a token; the answer's JSON. Anything but 200 is an error.
+pub async fn get_json(url: &str, token: &str) -> Result<Value> {
+    let response = reqwest::Client::new().get(url).header("PRIVATE-TOKEN", token).send().await?;
+    let status = response.status();
+    let text = response.text().await?;
+    if status != 200 {
+        bail!("{url} answered {status}: {text}");
+    }
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// A query sent to ClickHouse's HTTP interface; the answer's text.
+pub async fn clickhouse(url: &str, sql: &str) -> Result<String> {
+    let response =
+        reqwest::Client::new().post(url).query(&[("database", "tally")]).body(sql.to_owned()).send().await?;
+    let status = response.status();
+    let text = response.text().await?;
+    if status != 200 {
+        bail!("{sql}: {status}: {text}");
+    }
+    Ok(text.trim().to_owned())
+}
