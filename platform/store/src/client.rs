@@ -59,6 +59,8 @@ pub struct Insert<'a> {
     pub body: Bytes,
     /// `insert_deduplication_token`.
     pub token: String,
+    /// No try starts after this instant: whoever announced the insert has to announce it again first.
+    pub start_before: Option<std::time::Instant>,
 }
 
 /// ClickHouse did not answer a request, or refused it.

@@ -1,9 +1,47 @@
-//! ClickHouse's own engine inside this process, served on a loopback port with ClickHouse's HTTP interface.
+//! ClickHouse's own engine (libchdb) inside this process, served on a loopback port with ClickHouse's HTTP interface.
+//! This file starts and stops it; `http` speaks the protocol, `execute` runs a request, `ffi` calls the C API.
+
+mod cancel;
+mod encoding;
+mod exception;
+mod execute;
+mod ffi;
+mod formats;
+mod http;
+mod lanes;
+mod library;
+mod lz4_blocks;
+mod query_log;
+mod session;
+mod settings;
+mod statement;
 
 use std::{
+    ffi::CString,
+    io,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
 };
+
+use tokio::{net::TcpListener, runtime};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    ffi::{Connection, Library},
+    http::{Server, request::Credentials},
+    lanes::Lane,
+    query_log::QueryLog,
+};
+
+/// How often waiting rows go to `system.query_log`.
+const QUERY_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How the embedded engine runs.
 #[derive(Debug, Clone)]
@@ -16,16 +54,24 @@ pub struct EngineConfig {
     pub listen: SocketAddr,
     /// How many queries run at once.
     pub connections: usize,
+    /// How many inserts run at once, beside the queries.
+    pub insert_connections: usize,
+    /// How long a request waits for a free connection before it is refused.
+    pub queue_timeout: Duration,
+    /// How long a client may leave an answer unread or a body unsent before its request is given up.
+    pub stall_timeout: Duration,
     /// Threads that one query may use.
     pub threads_per_query: usize,
+    /// Threads that merge parts.
+    pub merge_threads: usize,
     /// What the engine may allocate, in bytes.
     pub memory_limit: u64,
     /// The largest request body, in bytes after decompression.
     pub body_limit: u64,
-    /// Both set: every request must carry them.
+    /// When either is set, every request must carry them; a user that isn't set is `default`, a password is empty.
     pub user: Option<String>,
     pub password: Option<String>,
-    /// Whether `system.query_log` is kept.
+    /// Whether `system.query_log` is kept: in memory, and bounded.
     pub query_log: bool,
 }
 
@@ -37,13 +83,24 @@ impl EngineConfig {
             data_dir: data_dir.into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             connections: 8,
+            insert_connections: 4,
+            queue_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(60),
             threads_per_query: 2,
+            merge_threads: 2,
             memory_limit: 2 << 30,
             body_limit: 1 << 30,
             user: None,
             password: None,
             query_log: false,
         }
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        (self.user.is_some() || self.password.is_some()).then(|| Credentials {
+            user: self.user.clone().unwrap_or_else(|| "default".to_owned()),
+            password: self.password.clone().unwrap_or_default(),
+        })
     }
 }
 
@@ -52,17 +109,91 @@ impl EngineConfig {
 pub enum EngineError {
     #[error("clickhouse's engine (libchdb.so) was not found; run `make setup` to fetch it. Looked at: {looked_at}")]
     LibraryMissing { looked_at: String },
+    #[error("cannot use {}: {message}; run `make setup` to fetch the engine again", path.display())]
+    LibraryUnusable { path: PathBuf, message: String },
+    #[error("the engine can't listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the engine can't use its data directory {}: {source}", path.display())]
+    DataDirectory { path: PathBuf, source: io::Error },
+    #[error("the engine refused its data directory {}; its reason is on standard error (another process may use it)", path.display())]
+    Refused { path: PathBuf },
+    #[error("an engine runs or has run in this process; it can be started once")]
+    StartedBefore,
+    #[error("the engine can't start a thread: {0}")]
+    Thread(io::Error),
+    #[error("the engine does not work: {0}")]
+    Broken(String),
 }
 
-/// The running engine.
+/// The running engine. Call `shutdown`; a process that just exits loses nothing that was acknowledged.
 pub struct Engine {
     address: SocketAddr,
+    library: Arc<Library>,
+    stop: CancellationToken,
+    server: tokio::task::JoinHandle<()>,
+    query_log: Option<tokio::task::JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
-    /// Loads the library, opens the data directory and serves. One engine a process.
+    /// Loads the library, opens the data directory and serves. One engine a process, once.
     pub async fn start(config: EngineConfig) -> Result<Self, EngineError> {
-        Ok(Self { address: config.listen })
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|source| EngineError::Listen { address: config.listen, source })?;
+        let address =
+            listener.local_addr().map_err(|source| EngineError::Listen { address: config.listen, source })?;
+        let library_path = library::find(config.library.as_deref())?;
+        claim_process()?;
+        let booted = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || boot(&library_path, &config)).await
+        };
+        let booted = booted.map_err(|error| EngineError::Broken(error.to_string()))??;
+        Self::serve(&config, booted, listener, address)
+    }
+
+    fn serve(
+        config: &EngineConfig,
+        booted: Booted,
+        listener: TcpListener,
+        address: SocketAddr,
+    ) -> Result<Self, EngineError> {
+        let library = Arc::clone(&booted.library);
+        let engine = Arc::new(execute::Engine {
+            library: booted.library,
+            arguments: booted.arguments,
+            sessions: session::Sessions::default(),
+            version: booted.about.version,
+            stall_limit: config.stall_timeout,
+            runtime: runtime::Handle::current(),
+            query_log: booted.query_log,
+        });
+        let lane = |name, threads: usize| {
+            Lane::start(name, threads.max(1), config.queue_timeout).map_err(EngineError::Thread)
+        };
+        let (queries, mut threads) = lane("engine-query", config.connections)?;
+        let (inserts, insert_threads) = lane("engine-insert", config.insert_connections)?;
+        threads.extend(insert_threads);
+        let (killer, tickets) = mpsc::channel();
+        let keeper = booted.keeper;
+        let kill = move || cancel::run(keeper, &tickets);
+        threads.push(thread::Builder::new().name("engine-kill".to_owned()).spawn(kill).map_err(EngineError::Thread)?);
+
+        let stop = CancellationToken::new();
+        let query_log = engine.query_log.is_some().then(|| tokio::spawn(flush_query_log(Arc::clone(&engine), stop.clone())));
+        let server = Arc::new(Server {
+            engine,
+            credentials: config.credentials(),
+            queries,
+            inserts,
+            killer,
+            timezone: booted.about.timezone,
+            display_name: booted.about.host,
+            body_limit: config.body_limit,
+        });
+        let server = tokio::spawn(http::serve(server, listener, stop.clone()));
+        Ok(Self { address, library, stop, server, query_log, threads })
     }
 
     /// `http://address:port`.
@@ -70,6 +201,127 @@ impl Engine {
         format!("http://{}", self.address)
     }
 
-    /// Ends running queries, closes the engine and stops its threads.
-    pub async fn shutdown(self) {}
+    /// Cancels running queries, closes the engine and stops its threads. The process can't start it again.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        // Ends the connections; each cancels its query, and with the last one the lanes and the sessions go.
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the engine's server did not end well");
+        }
+        if let Some(task) = self.query_log {
+            // It is a loop over a timer; it can't fail.
+            let _ = task.await;
+        }
+        let (threads, library) = (self.threads, self.library);
+        let stopped = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the engine panicked");
+                }
+            }
+            library.shutdown()
+        });
+        if !matches!(stopped.await, Ok(true)) {
+            tracing::warn!("the engine did not stop all of its threads");
+        }
+    }
+}
+
+/// The engine lives in process-wide state of the library: it starts once.
+fn claim_process() -> Result<(), EngineError> {
+    static CLAIMED: AtomicBool = AtomicBool::new(false);
+    if CLAIMED.swap(true, Ordering::AcqRel) { Err(EngineError::StartedBefore) } else { Ok(()) }
+}
+
+/// What the engine says of itself.
+struct About {
+    version: String,
+    timezone: String,
+    host: String,
+}
+
+struct Booted {
+    library: Arc<Library>,
+    arguments: Vec<CString>,
+    /// Open until the end: the engine stops with its last connection.
+    keeper: Connection,
+    about: About,
+    query_log: Option<QueryLog>,
+}
+
+fn boot(library_path: &Path, config: &EngineConfig) -> Result<Booted, EngineError> {
+    let path = &config.data_dir;
+    std::fs::create_dir_all(path)
+        .map_err(|source| EngineError::DataDirectory { path: path.clone(), source })?;
+    let library = Library::load(library_path)?;
+    let arguments = connection_arguments(config)?;
+    let mut first = arguments.clone();
+    first.extend(server_arguments(config)?);
+    let mut keeper = library.connect(&first).ok_or_else(|| EngineError::Refused { path: path.clone() })?;
+    let about = about(&mut keeper)?;
+    let query_log = config.query_log.then(|| QueryLog::create(&mut keeper)).transpose();
+    let query_log = query_log.map_err(|exception| EngineError::Broken(exception.message))?;
+    Ok(Booted { library, arguments, keeper, about, query_log })
+}
+
+fn about(connection: &mut Connection) -> Result<About, EngineError> {
+    let result = connection
+        .query(b"SELECT version(), timezone(), hostName()", "TabSeparated", &[])
+        .map_err(EngineError::Broken)?;
+    let line = String::from_utf8_lossy(result.as_ref()).into_owned();
+    let mut fields = line.trim_end().split('\t').map(str::to_owned);
+    let mut next = || fields.next().unwrap_or_default();
+    Ok(About { version: next(), timezone: next(), host: next() })
+}
+
+fn arguments(list: Vec<String>) -> Result<Vec<CString>, EngineError> {
+    list.into_iter()
+        .map(|argument| CString::new(argument).map_err(|error| EngineError::Broken(error.to_string())))
+        .collect()
+}
+
+/// What every connection opens with. The library's defaults are those of `clickhouse local`; these are the server's.
+fn connection_arguments(config: &EngineConfig) -> Result<Vec<CString>, EngineError> {
+    arguments(vec![
+        "clickhouse".to_owned(),
+        format!("--path={}", config.data_dir.display()),
+        format!("--max_threads={}", config.threads_per_query.max(1)),
+        "--implicit_select=0".to_owned(),
+        "--allow_introspection_functions=0".to_owned(),
+        "--storage_file_read_method=pread".to_owned(),
+    ])
+}
+
+/// What only the connection that starts the engine can say.
+fn server_arguments(config: &EngineConfig) -> Result<Vec<CString>, EngineError> {
+    arguments(vec![
+        format!("--max_server_memory_usage={}", config.memory_limit),
+        format!("--background_pool_size={}", config.merge_threads.max(1)),
+        "--background_schedule_pool_size=2".to_owned(),
+        "--background_common_pool_size=1".to_owned(),
+        "--background_move_pool_size=1".to_owned(),
+        "--background_fetches_pool_size=1".to_owned(),
+        // The defaults are meant for a machine of its own.
+        format!("--mark_cache_size={}", config.memory_limit / 16),
+        format!("--uncompressed_cache_size={}", 0),
+        format!("--index_mark_cache_size={}", config.memory_limit / 32),
+    ])
+}
+
+async fn flush_query_log(engine: Arc<execute::Engine>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(QUERY_LOG_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let engine = Arc::clone(&engine);
+        let flushed = tokio::task::spawn_blocking(move || match &engine.query_log {
+            Some(query_log) if !query_log.is_empty() => query_log.flush(&engine),
+            _ => Ok(()),
+        });
+        if let Ok(Err(exception)) = flushed.await {
+            tracing::warn!(error = exception.message, "could not write system.query_log");
+        }
+    }
 }
