@@ -1,0 +1,67 @@
+//! The dead letter's Avro form.
+
+use super::binary::{Reader, put_bytes, put_long, put_str};
+use super::schema::{self, Versions};
+use super::{CodecError, Record};
+use crate::dead_letter::{DeadLetter, Origin};
+
+impl Record<'_> for DeadLetter {
+    fn versions() -> &'static Versions {
+        &schema::DEAD_LETTER
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.id.as_bytes());
+        put_str(out, self.reason.as_str());
+        put_str(out, &self.detail);
+        put_origin(out, &self.origin);
+        put_long(out, self.recorded_at);
+        put_bytes(out, &self.payload);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(DeadLetter {
+            id: reader.uuid()?,
+            reason: reader.str()?.parse().map_err(|_| CodecError::Malformed("an unknown drop reason"))?,
+            detail: reader.string()?,
+            origin: read_origin(reader)?,
+            recorded_at: reader.long()?,
+            payload: reader.bytes()?.to_vec(),
+        })
+    }
+
+    fn read_owned(body: &[u8]) -> Result<Self, CodecError> {
+        Self::read(&mut Reader::new(body))
+    }
+}
+
+fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
+    match origin {
+        Origin::Request { endpoint } => {
+            put_long(out, 0);
+            put_str(out, endpoint);
+        }
+        Origin::Log { topic, partition, offset } => {
+            put_long(out, 1);
+            put_str(out, topic);
+            put_long(out, i64::from(*partition));
+            put_long(out, *offset as i64);
+        }
+    }
+}
+
+fn read_origin(reader: &mut Reader<'_>) -> Result<Origin, CodecError> {
+    match reader.long()? {
+        0 => Ok(Origin::Request { endpoint: reader.string()? }),
+        1 => Ok(Origin::Log {
+            topic: reader.string()?,
+            partition: unsigned(reader.long()?)?,
+            offset: unsigned(reader.long()?)?,
+        }),
+        _ => Err(CodecError::Malformed("an unknown branch of a union")),
+    }
+}
+
+fn unsigned<T: TryFrom<i64>>(value: i64) -> Result<T, CodecError> {
+    value.try_into().map_err(|_| CodecError::Malformed("a number out of range"))
+}

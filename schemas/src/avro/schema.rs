@@ -1,0 +1,70 @@
+//! The schemas records are written with. Each is published under `schemas/avro/history` and never edited after;
+//! the newest of a record equals `schemas/avro/<record>.avsc`. A record of an older one is read through
+//! Avro's schema resolution, which may reorder its map entries.
+
+use std::sync::{LazyLock, Once};
+
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::{AvroResult, Schema};
+
+use super::CodecError;
+
+/// Every published schema of one record.
+pub(super) struct Versions {
+    /// The newest one's fingerprint, which written records bear.
+    pub(super) current: u64,
+    /// The newest one, for resolving older records.
+    pub(super) reader: &'static LazyLock<Schema>,
+    /// The others by fingerprint.
+    pub(super) older: &'static [(u64, &'static LazyLock<Schema>)],
+}
+
+/// A record's published schemas, of which only the newest so far.
+macro_rules! versions {
+    ($name:ident, $current:literal, $file:literal) => {
+        pub(super) static $name: Versions = Versions {
+            current: $current,
+            reader: {
+                static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(include_str!($file)));
+                &SCHEMA
+            },
+            older: &[],
+        };
+    };
+}
+
+versions!(TRACKED_EVENT, 0x350a_d24a_3ab1_4ef8, "../../avro/tracked_event.avsc");
+versions!(CONTRIBUTION, 0xae90_87d5_af99_9e45, "../../avro/contribution.avsc");
+versions!(DEAD_LETTER, 0xa00a_4098_5e99_d3a9, "../../avro/dead_letter.avsc");
+
+/// The most that reading a record of an older schema may allocate at once, in bytes. Records are far smaller.
+const MAX_ALLOCATION: usize = 16 << 20;
+
+impl Versions {
+    /// The older schema with that fingerprint.
+    pub(super) fn older(&self, fingerprint: u64) -> Option<&'static Schema> {
+        let (_, schema) = self.older.iter().find(|(known, _)| *known == fingerprint)?;
+        Some(schema)
+    }
+
+    /// Rewrites the body of a record that was written with `writer` as the current schema has it.
+    pub(super) fn resolve(&self, writer: &Schema, body: &[u8]) -> Result<Vec<u8>, CodecError> {
+        static LIMIT: Once = Once::new();
+        LIMIT.call_once(|| {
+            apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
+        });
+        rewrite(writer, self.reader, body)
+            .map_err(|_| CodecError::Malformed("not readable with the schema it was written with"))
+    }
+}
+
+fn rewrite(writer: &Schema, reader: &Schema, mut body: &[u8]) -> AvroResult<Vec<u8>> {
+    let value =
+        GenericDatumReader::builder(writer).maybe_reader_schema(Some(reader)).build()?.read_value(&mut body)?;
+    GenericDatumWriter::builder(reader).build()?.write_value_to_vec(value)
+}
+
+fn parse(json: &str) -> Schema {
+    Schema::parse_str(json).expect("the embedded schemas are valid, as a test shows")
+}

@@ -1,0 +1,494 @@
+//! The codec against the `apache-avro` crate, against hostile bytes, and against published schemas.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use apache_avro::rabin::Rabin;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::Schema;
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::contribution::{Action, Note, PushAction, PushData, RefType, TargetType, WikiPage};
+use crate::dead_letter::Origin;
+use crate::{DropReason, PropertyValue};
+
+/// Marker and fingerprint of single-object encoding.
+const HEADER: usize = 10;
+
+fn property_value() -> impl Strategy<Value = PropertyValue<'static>> {
+    prop_oneof![
+        Just(PropertyValue::Null),
+        any::<bool>().prop_map(PropertyValue::Boolean),
+        any::<i64>().prop_map(PropertyValue::Long),
+        (-1e300..1e300).prop_map(PropertyValue::Double),
+        any::<String>().prop_map(|text| PropertyValue::String(Cow::Owned(text))),
+        any::<String>().prop_map(|text| PropertyValue::Json(Cow::Owned(text))),
+    ]
+}
+
+prop_compose! {
+    fn tracked_event()(
+        event_id in any::<u128>(),
+        name in any::<String>(),
+        (timestamp, received_at) in any::<(i64, i64)>(),
+        (user_id, project_id, namespace_id) in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
+        properties in btree_map(any::<String>(), property_value(), 0..12).prop_map(|map| {
+            map.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect::<Vec<_>>()
+        }).prop_shuffle(),
+        (send_to_snowplow, timestamp_clamped, client_event_id) in any::<(bool, bool, bool)>(),
+    ) -> TrackedEvent<'static> {
+        TrackedEvent {
+            event_id: Uuid::from_u128(event_id),
+            name: Cow::Owned(name),
+            timestamp,
+            received_at,
+            user_id,
+            project_id,
+            namespace_id,
+            additional_properties: properties,
+            send_to_snowplow,
+            timestamp_clamped,
+            client_event_id,
+        }
+    }
+}
+
+prop_compose! {
+    fn note()(
+        (id, created_at, updated_at) in any::<(i64, i64, i64)>(),
+        (kind, attachment, noteable_type, commands_changes) in any::<(Option<String>, Option<String>, Option<String>, Option<String>)>(),
+        body in any::<String>(),
+        (noteable_id, noteable_iid) in any::<(Option<i64>, Option<i64>)>(),
+        (system, resolvable, confidential, internal) in any::<(bool, bool, bool, bool)>(),
+    ) -> Note {
+        Note { id, kind, body, attachment, created_at, updated_at, system, noteable_id, noteable_type, noteable_iid,
+               resolvable, confidential, internal, commands_changes }
+    }
+}
+
+prop_compose! {
+    fn push_data()(
+        commit_count in any::<i64>(),
+        action in proptest::sample::select(PushAction::ALL),
+        ref_type in proptest::sample::select(RefType::ALL),
+        (commit_from, commit_to, ref_name, commit_title) in any::<(Option<String>, Option<String>, Option<String>, Option<String>)>(),
+        ref_count in any::<Option<i64>>(),
+    ) -> PushData {
+        PushData { commit_count, action, ref_type, commit_from, commit_to, ref_name, commit_title, ref_count }
+    }
+}
+
+prop_compose! {
+    fn wiki_page()(
+        (format, slug, title) in any::<(String, String, String)>(),
+        wiki_page_meta_id in any::<i64>(),
+    ) -> WikiPage {
+        WikiPage { format, slug, title, wiki_page_meta_id }
+    }
+}
+
+prop_compose! {
+    fn contribution()(
+        event_id in any::<u128>(),
+        (id, author_id, created_at, received_at) in any::<(i64, i64, i64, i64)>(),
+        action in proptest::sample::select(Action::ALL),
+        target_type in option::of(proptest::sample::select(TargetType::ALL)),
+        (target_id, target_iid, project_id) in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
+        (target_title, imported_from) in any::<(Option<String>, Option<String>)>(),
+        (confidential, client_event_id) in any::<(bool, bool)>(),
+        note in option::of(note()),
+        push_data in option::of(push_data()),
+        wiki_page in option::of(wiki_page()),
+    ) -> Contribution {
+        Contribution {
+            event_id: Uuid::from_u128(event_id), id, action, target_type, target_id, target_iid, target_title,
+            project_id, author_id, created_at, received_at, imported_from, confidential, note, push_data,
+            wiki_page, client_event_id,
+        }
+    }
+}
+
+prop_compose! {
+    fn dead_letter()(
+        id in any::<u128>(),
+        reason in proptest::sample::select(DropReason::ALL),
+        detail in any::<String>(),
+        origin in prop_oneof![
+            any::<String>().prop_map(|endpoint| Origin::Request { endpoint }),
+            (any::<String>(), any::<u32>(), 0..=i64::MAX as u64)
+                .prop_map(|(topic, partition, offset)| Origin::Log { topic, partition, offset }),
+        ],
+        recorded_at in any::<i64>(),
+        payload in vec(any::<u8>(), 0..64),
+    ) -> DeadLetter {
+        DeadLetter { id: Uuid::from_u128(id), reason, detail, origin, recorded_at, payload }
+    }
+}
+
+/// What `apache-avro` has for the event, built without any of the codec.
+fn avro_value(event: &TrackedEvent<'_>) -> Value {
+    let properties: HashMap<String, Value> = event
+        .additional_properties
+        .iter()
+        .map(|(name, value)| (name.to_string(), avro_property(value)))
+        .collect();
+    Value::Record(
+        [
+            ("event_id", Value::Uuid(event.event_id)),
+            ("name", Value::String(event.name.to_string())),
+            ("timestamp", Value::TimestampMillis(event.timestamp)),
+            ("received_at", Value::TimestampMillis(event.received_at)),
+            ("user_id", avro_option(event.user_id)),
+            ("project_id", avro_option(event.project_id)),
+            ("namespace_id", avro_option(event.namespace_id)),
+            ("additional_properties", Value::Map(properties)),
+            ("send_to_snowplow", Value::Boolean(event.send_to_snowplow)),
+            ("timestamp_clamped", Value::Boolean(event.timestamp_clamped)),
+            ("client_event_id", Value::Boolean(event.client_event_id)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec(),
+    )
+}
+
+fn avro_option(value: Option<i64>) -> Value {
+    match value {
+        None => Value::Union(0, Box::new(Value::Null)),
+        Some(value) => Value::Union(1, Box::new(Value::Long(value))),
+    }
+}
+
+fn avro_property(value: &PropertyValue<'_>) -> Value {
+    let (branch, value) = match value {
+        PropertyValue::Null => (0, Value::Null),
+        PropertyValue::Boolean(value) => (1, Value::Boolean(*value)),
+        PropertyValue::Long(value) => (2, Value::Long(*value)),
+        PropertyValue::Double(value) => (3, Value::Double(*value)),
+        PropertyValue::String(text) => (4, Value::String(text.to_string())),
+        PropertyValue::Json(text) => {
+            (5, Value::Record(vec![("text".to_owned(), Value::String(text.to_string()))]))
+        }
+    };
+    Value::Union(branch, Box::new(value))
+}
+
+fn by_name<'a>(mut event: TrackedEvent<'a>) -> TrackedEvent<'a> {
+    event.additional_properties.sort_by(|(a, _), (b, _)| a.cmp(b));
+    event
+}
+
+fn read(schema: &Schema, mut body: &[u8]) -> Value {
+    let value = GenericDatumReader::builder(schema).build().unwrap().read_value(&mut body).unwrap();
+    assert!(body.is_empty(), "apache-avro left bytes behind");
+    value
+}
+
+fn write(schema: &Schema, value: Value) -> Vec<u8> {
+    GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value).unwrap()
+}
+
+/// Whether a third-party reader and writer turn our body into the same body.
+fn rewritten_by_apache_avro(versions: &Versions, record: &[u8]) -> Vec<u8> {
+    let mut out = record[..HEADER].to_vec();
+    out.extend(write(versions.reader, read(versions.reader, &record[HEADER..])));
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn apache_avro_reads_what_we_write(event in tracked_event()) {
+        let mut record = Vec::new();
+        event.encode(&mut record);
+        let expected: Value = avro_value(&event);
+        prop_assert_eq!(read(schema::TRACKED_EVENT.reader, &record[HEADER..]), expected);
+    }
+
+    #[test]
+    fn we_read_what_apache_avro_writes(event in tracked_event()) {
+        let mut record = Vec::new();
+        record.extend(SINGLE_OBJECT_MARKER);
+        record.extend(schema::TRACKED_EVENT.current.to_le_bytes());
+        record.extend(write(schema::TRACKED_EVENT.reader, avro_value(&event)));
+        prop_assert_eq!(by_name(TrackedEvent::decode(&record).unwrap()), by_name(event));
+    }
+
+    #[test]
+    fn an_event_comes_back_as_it_went_in_the_order_of_its_properties(event in tracked_event(), id in any::<u32>()) {
+        for framing in [Framing::SingleObject, Framing::Confluent { schema_id: id }] {
+            let mut record = Vec::new();
+            event.encode_framed(framing, &mut record);
+            prop_assert_eq!(&TrackedEvent::decode_framed(framing, &record).unwrap(), &event);
+        }
+    }
+
+    #[test]
+    fn contributions_come_back_also_through_apache_avro(contribution in contribution()) {
+        let mut record = Vec::new();
+        contribution.encode_framed(Framing::SingleObject, &mut record);
+        prop_assert_eq!(&rewritten_by_apache_avro(&schema::CONTRIBUTION, &record), &record);
+        prop_assert_eq!(Contribution::decode_framed(Framing::SingleObject, &record).unwrap(), contribution);
+    }
+
+    #[test]
+    fn dead_letters_come_back_also_through_apache_avro(letter in dead_letter()) {
+        let mut record = Vec::new();
+        letter.encode_framed(Framing::SingleObject, &mut record);
+        prop_assert_eq!(&rewritten_by_apache_avro(&schema::DEAD_LETTER, &record), &record);
+        prop_assert_eq!(DeadLetter::decode_framed(Framing::SingleObject, &record).unwrap(), letter);
+    }
+
+    #[test]
+    fn random_bytes_are_refused_or_read_but_never_panic(body in vec(any::<u8>(), 0..200), framed in any::<bool>()) {
+        let mut record = Vec::new();
+        if framed {
+            record.extend(SINGLE_OBJECT_MARKER);
+            record.extend(schema::TRACKED_EVENT.current.to_le_bytes());
+        }
+        record.extend(body);
+        if let Ok(event) = TrackedEvent::decode(&record) {
+            prop_assert!(event.additional_properties.len() <= record.len());
+        }
+        let _ = Contribution::decode_framed(Framing::Confluent { schema_id: 0 }, &record);
+        let _ = DeadLetter::decode_framed(Framing::Confluent { schema_id: 0 }, &record);
+    }
+
+    #[test]
+    fn mutated_records_are_refused_or_read_but_never_panic(
+        event in tracked_event(),
+        mutations in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut record = Vec::new();
+        event.encode(&mut record);
+        for (index, byte) in mutations {
+            let at = index.index(record.len());
+            record[at] = byte;
+        }
+        if let Ok(event) = TrackedEvent::decode(&record) {
+            prop_assert!(event.additional_properties.capacity() <= 2 * record.len() + 16);
+        }
+    }
+
+    #[test]
+    fn every_proper_prefix_of_a_record_is_malformed(event in tracked_event()) {
+        let mut record = Vec::new();
+        event.encode(&mut record);
+        for end in 0..record.len() {
+            prop_assert!(matches!(TrackedEvent::decode(&record[..end]), Err(CodecError::Malformed(_))));
+        }
+        record.push(0);
+        prop_assert_eq!(TrackedEvent::decode(&record), Err(CodecError::Malformed("bytes after the end")));
+    }
+}
+
+fn small_event() -> TrackedEvent<'static> {
+    TrackedEvent {
+        event_id: Uuid::from_u128(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
+        name: Cow::Borrowed("run_pipeline"),
+        timestamp: 1,
+        received_at: 2,
+        user_id: Some(-1),
+        project_id: None,
+        namespace_id: Some(64),
+        additional_properties: vec![(Cow::Borrowed("z"), PropertyValue::Long(3))],
+        send_to_snowplow: true,
+        timestamp_clamped: false,
+        client_event_id: true,
+    }
+}
+
+#[test]
+fn a_record_has_these_bytes_forever() {
+    let mut record = Vec::new();
+    small_event().encode(&mut record);
+    let mut expected = vec![0xC3, 0x01, 0xf8, 0x4e, 0xb1, 0x3a, 0x4a, 0xd2, 0x0a, 0x35];
+    expected.extend(1..=16);
+    expected.extend(b"\x18run_pipeline\x02\x04\x02\x01\x00\x02\x80\x01\x02\x02z\x04\x06\x00\x01\x00\x01");
+    assert_eq!(record, expected);
+}
+
+#[test]
+fn decoded_text_is_borrowed() {
+    let mut record = Vec::new();
+    small_event().encode(&mut record);
+    let event = TrackedEvent::decode(&record).unwrap();
+    assert!(matches!(event.name, Cow::Borrowed(_)));
+    assert!(matches!(event.additional_properties[0].0, Cow::Borrowed(_)));
+}
+
+#[test]
+fn a_map_in_several_blocks_with_sizes_is_read() {
+    let mut record = Vec::new();
+    small_event().encode(&mut record);
+    let entry: &[u8] = b"\x02z\x04\x06";
+    let at = record.windows(6).position(|window| window == b"\x02\x02z\x04\x06\x00").unwrap();
+    let mut blocks = record[..at].to_vec();
+    blocks.extend([1, 8]); // one entry, four bytes
+    blocks.extend(entry);
+    blocks.extend([2]);
+    blocks.extend(b"\x02y\x00");
+    blocks.extend(&record[at + 5..]);
+    let event = TrackedEvent::decode(&blocks).unwrap();
+    let names: Vec<_> = event.additional_properties.iter().map(|(name, _)| name.as_ref()).collect();
+    assert_eq!(names, ["z", "y"]);
+}
+
+#[test]
+fn unknown_schemas_are_told_from_malformed_records() {
+    let mut record = Vec::new();
+    small_event().encode(&mut record);
+    record[2..10].copy_from_slice(&0x1122_3344_5566_7788_u64.to_le_bytes());
+    assert_eq!(TrackedEvent::decode(&record), Err(CodecError::UnknownSchema(0x1122_3344_5566_7788)));
+
+    let mut confluent = Vec::new();
+    small_event().encode_framed(Framing::Confluent { schema_id: 7 }, &mut confluent);
+    assert_eq!(confluent[..5], [0, 0, 0, 0, 7]);
+    let framing = Framing::Confluent { schema_id: 8 };
+    assert_eq!(TrackedEvent::decode_framed(framing, &confluent), Err(CodecError::UnknownSchemaId(7)));
+    assert_eq!(TrackedEvent::decode(&confluent), Err(CodecError::Malformed("no schema marker")));
+}
+
+#[test]
+fn a_registry_reader_still_reads_single_object_records() {
+    let mut record = Vec::new();
+    small_event().encode(&mut record);
+    let framing = Framing::Confluent { schema_id: 7 };
+    assert_eq!(TrackedEvent::decode_framed(framing, &record).unwrap(), small_event());
+}
+
+/// The current schema as if it had been published earlier: without `client_event_id`, and with an optional field
+/// that has been dropped since.
+static OLDER: LazyLock<Schema> = LazyLock::new(|| {
+    let mut json: serde_json::Value = serde_json::from_str(TRACKED_EVENT_SCHEMA).unwrap();
+    let fields = json["fields"].as_array_mut().unwrap();
+    assert_eq!(fields.pop().unwrap()["name"], "client_event_id");
+    fields.insert(2, serde_json::json!({"name": "source", "type": ["null", "string"], "default": null}));
+    Schema::parse(&json).unwrap()
+});
+
+#[test]
+fn a_record_of_an_older_schema_is_resolved_to_the_current_one() {
+    const FINGERPRINT: u64 = 42;
+    static WITH_OLDER: Versions = Versions {
+        current: schema::TRACKED_EVENT.current,
+        reader: schema::TRACKED_EVENT.reader,
+        older: &[(FINGERPRINT, &OLDER)],
+    };
+    let Value::Record(mut fields) = avro_value(&small_event()) else { unreachable!() };
+    fields.pop();
+    let source = Value::Union(1, Box::new(Value::String("web".to_owned())));
+    fields.insert(2, ("source".to_owned(), source));
+    let mut record = SINGLE_OBJECT_MARKER.to_vec();
+    record.extend(FINGERPRINT.to_le_bytes());
+    record.extend(write(&OLDER, Value::Record(fields)));
+
+    let resolved: TrackedEvent<'_> = decode(&WITH_OLDER, Framing::SingleObject, &record).unwrap();
+    assert_eq!(resolved, TrackedEvent { client_event_id: false, ..small_event() });
+
+    record.truncate(40);
+    let truncated = decode::<TrackedEvent<'_>>(&WITH_OLDER, Framing::SingleObject, &record);
+    assert!(matches!(truncated, Err(CodecError::Malformed(_))), "{truncated:?}");
+}
+
+fn avro_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("avro")
+}
+
+/// The specification's fingerprint. `apache-avro` itself keeps `{"type":"long"}` where only a logical type was
+/// stripped, though the canonical form, as Java has it, is `"long"`.
+fn fingerprint(json: &str) -> u64 {
+    let plain = without_logical_types(serde_json::from_str(json).unwrap());
+    let fingerprint = Schema::parse(&plain).unwrap().fingerprint::<Rabin>();
+    u64::from_le_bytes(fingerprint.bytes.try_into().unwrap())
+}
+
+fn without_logical_types(json: serde_json::Value) -> serde_json::Value {
+    match json {
+        serde_json::Value::Array(items) => items.into_iter().map(without_logical_types).collect(),
+        serde_json::Value::Object(mut fields) => {
+            let logical = fields.remove("logicalType").is_some();
+            if logical && fields.len() == 1 {
+                return fields["type"].take();
+            }
+            fields.into_iter().map(|(name, value)| (name, without_logical_types(value))).collect()
+        }
+        other => other,
+    }
+}
+
+/// The published schemas as listed: record, version, fingerprint.
+fn published() -> Vec<(String, u32, u64)> {
+    let list = std::fs::read_to_string(avro_folder().join("fingerprints")).unwrap();
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let [record, version, fingerprint] = line.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("not three words: {line}")
+            };
+            (record.to_owned(), version.parse().unwrap(), u64::from_str_radix(fingerprint, 16).unwrap())
+        })
+        .collect()
+}
+
+const RECORDS: [(&str, &Versions, &str); 3] = [
+    ("tracked_event", &schema::TRACKED_EVENT, TRACKED_EVENT_SCHEMA),
+    ("contribution", &schema::CONTRIBUTION, CONTRIBUTION_SCHEMA),
+    ("dead_letter", &schema::DEAD_LETTER, DEAD_LETTER_SCHEMA),
+];
+
+#[test]
+fn the_fingerprint_of_the_specification_is_computed() {
+    // The value for "null" in Avro's own test data.
+    assert_eq!(fingerprint(r#""null""#), 0x63dd_24e7_cc25_8f8a);
+}
+
+#[test]
+fn current_schemas_are_published_and_have_the_fingerprint_records_bear() {
+    for (record, versions, json) in RECORDS {
+        let current = fingerprint(json);
+        assert_eq!(current, versions.current, "{record}: 0x{current:016x}");
+        let newest = published().into_iter().filter(|(name, ..)| name == record).max_by_key(|entry| entry.1);
+        assert_eq!(newest.map(|entry| entry.2), Some(current), "{record}: not the newest of avro/fingerprints");
+    }
+}
+
+#[test]
+fn published_schemas_are_unchanged_known_and_mutually_readable_with_the_current_one() {
+    let listed = published();
+    for (record, version, listed_fingerprint) in &listed {
+        let file = avro_folder().join(format!("history/{record}.{version}.avsc"));
+        let old = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(fingerprint(&old), *listed_fingerprint, "{}", file.display());
+        let old = Schema::parse_str(&old).unwrap();
+
+        let (_, versions, json) = RECORDS.iter().find(|(name, ..)| name == record).unwrap();
+        let known = *listed_fingerprint == versions.current || versions.older(*listed_fingerprint).is_some();
+        assert!(known, "{record} {version} is published, and decode doesn't know it");
+
+        let current = Schema::parse_str(json).unwrap();
+        let forwards = SchemaCompatibility::can_read(&old, &current);
+        assert_eq!(forwards.unwrap(), Compatibility::Full, "the current {record} can't read version {version}");
+        let backwards = SchemaCompatibility::can_read(&current, &old);
+        assert_eq!(backwards.unwrap(), Compatibility::Full, "version {version} of {record} can't read the current");
+    }
+    let files = std::fs::read_dir(avro_folder().join("history")).unwrap().count();
+    assert_eq!(files, listed.len(), "every file of avro/history is listed in avro/fingerprints");
+}
+
+#[test]
+fn an_incompatible_change_is_refused_by_the_compatibility_check() {
+    let old = Schema::parse_str(TRACKED_EVENT_SCHEMA).unwrap();
+    let changed = TRACKED_EVENT_SCHEMA.replacen(r#""name": "name", "type": "string""#, r#""name": "name", "type": "long""#, 1);
+    assert_ne!(changed, TRACKED_EVENT_SCHEMA);
+    assert!(SchemaCompatibility::can_read(&old, &Schema::parse_str(&changed).unwrap()).is_err());
+}

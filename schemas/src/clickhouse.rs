@@ -1,0 +1,9 @@
+//! The numbered SQL migrations of `schemas/clickhouse`: the tables that the processor writes and the query service reads.
+
+/// Number, name and SQL text of each migration, in order.
+pub const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (1, "events", include_str!("../clickhouse/0001_events.sql")),
+    (2, "counters", include_str!("../clickhouse/0002_counters.sql")),
+    (3, "contributions", include_str!("../clickhouse/0003_contributions.sql")),
+    (4, "dead_letters", include_str!("../clickhouse/0004_dead_letters.sql")),
+];

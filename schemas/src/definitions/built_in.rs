@@ -1,0 +1,47 @@
+//! Tally's own definitions, compiled in from `schemas/definitions`.
+
+use super::Definitions;
+use super::load::Loader;
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../definitions/", $name)))),*]
+    };
+}
+
+/// Every file of `schemas/definitions`, by its path there.
+pub(super) const FILES: &[(&str, &str)] = files![
+    "events/create_work_item.yml",
+    "events/request_service_ping_via_rest.yml",
+    "events/run_pipeline.yml",
+    "events/search.yml",
+    "events/sign_in.yml",
+    "events/view_dashboard.yml",
+    "metrics/count_distinct_label_from_view_dashboard.yml",
+    "metrics/count_distinct_namespace_id_from_run_pipeline.yml",
+    "metrics/count_distinct_project_id_from_run_pipeline.yml",
+    "metrics/count_distinct_user_id_from_any_use.yml",
+    "metrics/count_distinct_user_id_from_search.yml",
+    "metrics/count_distinct_user_id_from_view_dashboard.yml",
+    "metrics/count_total_create_incident.yml",
+    "metrics/count_total_create_incident_by_api.yml",
+    "metrics/count_total_create_work_item.yml",
+    "metrics/count_total_request_service_ping_via_rest.yml",
+    "metrics/count_total_run_pipeline.yml",
+    "metrics/count_total_search_without_results.yml",
+    "metrics/count_total_sign_in_with_second_factor.yml",
+    "metrics/count_total_view_dashboard.yml",
+    "metrics/pipelines_by_outcome.yml",
+    "metrics/recorded_at.yml",
+    "metrics/sum_value_from_run_pipeline.yml",
+    "metrics/sum_value_from_run_pipeline_failed.yml",
+    "metrics/version.yml",
+];
+
+pub(super) fn load() -> Definitions {
+    let mut loader = Loader::default();
+    for (name, yaml) in FILES {
+        loader.read(name, yaml);
+    }
+    loader.finish().definitions
+}

@@ -1,0 +1,59 @@
+//! Event and metric definitions in GitLab's YAML form: what is known, what may be sent with it, and what is
+//! computed from it. Files are read as YAML 1.2, where `on` and `yes` are strings and an unquoted 1.10 is the
+//! number 1.1.
+
+mod built_in;
+mod errors;
+mod event;
+mod fields;
+mod lint;
+mod load;
+mod metric;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use rustc_hash::FxHashMap;
+
+pub use self::errors::{LoadError, LoadErrors};
+pub use self::event::EventDefinition;
+pub use self::lint::{Finding, LintReport, Severity, lint};
+pub use self::metric::{DataCategory, DataSource, Metric, MetricKind, Status, ValueType};
+
+/// All definitions Tally works with.
+#[derive(Debug, Clone, Default)]
+pub struct Definitions {
+    events: Vec<EventDefinition>,
+    metrics: Vec<Metric>,
+    /// The internal events' places in `events`, by name.
+    internal_events: FxHashMap<String, usize>,
+}
+
+impl Definitions {
+    /// Tally's own definitions: a small example set, for an installation without any.
+    pub fn built_in() -> Self {
+        built_in::load()
+    }
+
+    /// Loads files, folders and globs of either. Folders are read recursively, except those called `removed`,
+    /// `schema` or `objects_schemas`; a file named twice is read once. All that is wrong comes back at once.
+    pub fn load<P: AsRef<str>>(paths: &[P]) -> Result<Self, LoadErrors> {
+        let loaded = load::load(paths);
+        if loaded.errors.is_empty() { Ok(loaded.definitions) } else { Err(LoadErrors(loaded.errors)) }
+    }
+
+    /// The internal event of that name.
+    pub fn event(&self, name: &str) -> Option<&EventDefinition> {
+        self.internal_events.get(name).map(|index| &self.events[*index])
+    }
+
+    /// Every event definition, older Snowplow events too.
+    pub fn events(&self) -> impl Iterator<Item = &EventDefinition> {
+        self.events.iter()
+    }
+
+    /// Every metric, one per key path, whatever its data source and status.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+}

@@ -1,0 +1,1 @@
+//! Definitions: the contract as tables, the corpus, and the loader.

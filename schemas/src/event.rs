@@ -1,0 +1,104 @@
+//! A tracked event as it travels on the log: what a producer sent, plus when and how Tally accepted it.
+//! Borrowed where possible, so that decoding a record copies no text.
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+/// One accepted event. Timestamps are milliseconds since the epoch, UTC.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackedEvent<'a> {
+    /// Chosen by the client or, when it sent none, by ingest. The key of deduplication.
+    pub event_id: Uuid,
+    /// The internal event's name, known or not.
+    pub name: Cow<'a, str>,
+    /// When it happened, in milliseconds since the epoch.
+    pub timestamp: i64,
+    /// When ingest accepted it, in milliseconds since the epoch.
+    pub received_at: i64,
+    /// Who acted; `None` when the producer named nobody.
+    pub user_id: Option<i64>,
+    /// Where it happened; `None` when outside any project.
+    pub project_id: Option<i64>,
+    /// The namespace, given or derived from the project.
+    pub namespace_id: Option<i64>,
+    /// In the order received, before undeclared ones are cut. Names are distinct.
+    pub additional_properties: Vec<(Cow<'a, str>, PropertyValue<'a>)>,
+    /// The producer asked for the event to be forwarded to Snowplow.
+    pub send_to_snowplow: bool,
+    /// The producer's timestamp was outside what is accepted and was replaced.
+    pub timestamp_clamped: bool,
+    /// The client chose `event_id`: only such events can repeat.
+    pub client_event_id: bool,
+}
+
+/// The value of one additional property.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PropertyValue<'a> {
+    /// JSON null; counts as absent for filters, identifiers and sums.
+    Null,
+    /// A JSON boolean.
+    Boolean(bool),
+    /// A JSON number written without fraction or exponent that fits 64 bits.
+    Long(i64),
+    /// Any other JSON number that a double holds.
+    Double(f64),
+    /// A JSON string.
+    String(Cow<'a, str>),
+    /// A nested array or object, or a number that fits neither `Long` nor `Double`: its JSON text.
+    Json(Cow<'a, str>),
+}
+
+impl TrackedEvent<'_> {
+    /// The value of the additional property `name`, if the event has it.
+    pub fn property(&self, name: &str) -> Option<&PropertyValue<'_>> {
+        self.additional_properties.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The same event, owning all its text.
+    pub fn into_owned(self) -> TrackedEvent<'static> {
+        TrackedEvent {
+            event_id: self.event_id,
+            name: Cow::Owned(self.name.into_owned()),
+            timestamp: self.timestamp,
+            received_at: self.received_at,
+            user_id: self.user_id,
+            project_id: self.project_id,
+            namespace_id: self.namespace_id,
+            additional_properties: self
+                .additional_properties
+                .into_iter()
+                .map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned()))
+                .collect(),
+            send_to_snowplow: self.send_to_snowplow,
+            timestamp_clamped: self.timestamp_clamped,
+            client_event_id: self.client_event_id,
+        }
+    }
+}
+
+impl PropertyValue<'_> {
+    /// The value as text, as totals by value list it: strings as they are, all else as JSON. `None` for null.
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Null => None,
+            Self::Boolean(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
+            Self::Long(value) => Some(Cow::Owned(value.to_string())),
+            // Shortest and always with a point or an exponent, so that 1.0 and 1 stay two values.
+            Self::Double(value) => Some(Cow::Owned(format!("{value:?}"))),
+            Self::String(text) | Self::Json(text) => Some(Cow::Borrowed(text)),
+        }
+    }
+
+    /// The same value, owning its text.
+    pub fn into_owned(self) -> PropertyValue<'static> {
+        match self {
+            Self::Null => PropertyValue::Null,
+            Self::Boolean(value) => PropertyValue::Boolean(value),
+            Self::Long(value) => PropertyValue::Long(value),
+            Self::Double(value) => PropertyValue::Double(value),
+            Self::String(text) => PropertyValue::String(Cow::Owned(text.into_owned())),
+            Self::Json(text) => PropertyValue::Json(Cow::Owned(text.into_owned())),
+        }
+    }
+}

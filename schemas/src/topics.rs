@@ -1,0 +1,8 @@
+//! The names of the log's topics.
+
+/// Tracked events, one Avro `TrackedEvent` a record.
+pub const EVENTS: &str = "tally.events";
+/// Contribution events for the Events API, one Avro `Contribution` a record.
+pub const CONTRIBUTIONS: &str = "tally.contributions";
+/// Whatever was refused or set aside, one Avro `DeadLetter` a record.
+pub const DEAD_LETTERS: &str = "tally.dead_letters";
