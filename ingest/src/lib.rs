@@ -3,11 +3,19 @@
 //! One direction of flow, one file a step: authenticate (tally-service) -> read and decompress the body -> parse ->
 //! check -> encode -> append -> answer. What the events mean is decided by the processor.
 
+mod admit;
+mod append;
+mod body;
 mod config;
+mod contributions;
+mod form;
 mod in_flight;
 mod metrics;
+mod parse;
 mod randomness;
 mod service;
+mod track;
+mod verdict;
 
 pub use config::{IngestConfig, InvalidConfig};
 pub use randomness::{Randomness, ThreadRandomness};

@@ -55,7 +55,11 @@ impl Metrics {
                 "tally_ingest_contributions_total",
                 "Contribution events that the log acknowledged.",
             )?,
-            requests: counters("tally_ingest_requests_total", "Answers by path and status.", &["path", "status"])?,
+            requests: counters(
+                "tally_ingest_requests_total",
+                "Answers by path and status.",
+                &["path", "status"],
+            )?,
             dropped: counters(
                 "tally_ingest_dropped_total",
                 "Requests refused for what their body holds, by drop reason.",

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{FromRef, MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
-use tally_schemas::{Framing, Matcher};
+use tally_schemas::{DropReason, Framing, Matcher};
 use tally_service::api::{self, Access};
 use tally_service::clock::Clock;
 use tally_service::http::{self, HttpConfig};
@@ -17,9 +18,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{IngestConfig, InvalidConfig};
+use crate::contributions::{self, ContributionIds};
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::randomness::Randomness;
+use crate::track;
 
 /// Everything ingest stands on, passed in.
 pub struct Dependencies {
@@ -63,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) framing: Framing,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) contribution_ids: ContributionIds,
 }
 
 impl Ingest {
@@ -72,6 +76,7 @@ impl Ingest {
         let metrics = Metrics::new(&dependencies.registry)?;
         let in_flight = InFlight::new(config.max_in_flight_bytes, metrics.in_flight_bytes.clone());
         Ok(Self(Arc::new(Inner {
+            contribution_ids: ContributionIds::new(config.node),
             config,
             log: dependencies.log,
             access: Access { directory: dependencies.directory, clock: dependencies.clock },
@@ -93,6 +98,11 @@ impl FromRef<Ingest> for Access {
 /// The routes of ingest, without a fallback, so that they can be merged with other services' routes.
 pub fn router(ingest: Ingest) -> Router {
     Router::new()
+        .route("/api/v4/usage_data/track_event", api::post(track::track_event))
+        .route("/api/v4/usage_data/track_events", api::post(track::track_events))
+        .route("/api/v4/usage_data/increment_counter", api::post(track::increment))
+        .route("/api/v4/usage_data/increment_unique_users", api::post(track::increment))
+        .route("/api/v4/tally/contributions", api::post(contributions::post))
         .route_layer(middleware::from_fn_with_state(ingest.clone(), count_requests))
         .with_state(ingest)
 }
@@ -110,6 +120,19 @@ async fn count_requests(
 ) -> Response {
     let response = next.run(request).await;
     let status = response.status();
-    ingest.0.metrics.requests.with_label_values(&[path.as_str(), status.as_str()]).inc();
+    let metrics = &ingest.0.metrics;
+    metrics.requests.with_label_values(&[path.as_str(), status.as_str()]).inc();
+    if let Some(reason) = drop_reason(status) {
+        metrics.dropped.with_label_values(&[reason.as_str()]).inc();
+    }
     response
+}
+
+/// Why a request with this status was refused, where the reason is its body.
+fn drop_reason(status: StatusCode) -> Option<DropReason> {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNSUPPORTED_MEDIA_TYPE => Some(DropReason::Invalid),
+        StatusCode::PAYLOAD_TOO_LARGE => Some(DropReason::Oversized),
+        _ => None,
+    }
 }

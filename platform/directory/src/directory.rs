@@ -105,8 +105,11 @@ impl Directory {
             Some(projects) if !principal.is_some_and(|principal| principal.admin) => projects,
             _ => return ReadableProjects::All,
         };
-        let mut ids: Vec<i64> =
-            projects.values().filter(|project| project.readable_by(principal)).map(|project| project.id).collect();
+        let mut ids: Vec<i64> = projects
+            .values()
+            .filter(|project| project.readable_by(principal))
+            .map(|project| project.id)
+            .collect();
         ids.sort_unstable();
         ReadableProjects::Only(ids)
     }
@@ -138,8 +141,8 @@ fn lookup(project: Option<&Arc<Project>>, principal: Option<&Principal>) -> Proj
 }
 
 fn read(path: &Path) -> Result<File, DirectoryError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
+    let text =
+        fs::read_to_string(path).map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
     parse(&text, path)
 }
 

@@ -108,11 +108,14 @@ fn change<T>(path: &Path, apply: impl FnOnce(&mut File) -> Result<T, String>) ->
     let write_error = |source| DirectoryError::Write { path: path.to_owned(), source };
     let _lock = lock(path).map_err(write_error)?;
     let text = match read_text(path) {
-        Err(DirectoryError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => HEADER.to_owned(),
+        Err(DirectoryError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            HEADER.to_owned()
+        }
         other => other?,
     };
     let mut file = parse(&text, path)?;
-    let result = apply(&mut file).map_err(|problem| DirectoryError::Change { path: path.to_owned(), problem })?;
+    let result =
+        apply(&mut file).map_err(|problem| DirectoryError::Change { path: path.to_owned(), problem })?;
     Snapshot::build(&file, path)?;
     let yaml = serde_yaml_ng::to_string(&file)
         .map_err(|source| DirectoryError::Syntax { path: path.to_owned(), source })?;

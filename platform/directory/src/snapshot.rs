@@ -105,7 +105,8 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Checks a file as a whole. `path` is only named in errors.
     pub(crate) fn build(file: &File, path: &Path) -> Result<Self, DirectoryError> {
-        let mut snapshot = Self { projects: file.projects.as_ref().map(|_| FxHashMap::default()), ..Self::default() };
+        let mut snapshot =
+            Self { projects: file.projects.as_ref().map(|_| FxHashMap::default()), ..Self::default() };
         for (index, entry) in file.users.iter().enumerate() {
             snapshot.add_user(entry).map_err(|problem| problem.at(path, "users", index))?;
         }
@@ -125,7 +126,8 @@ impl Snapshot {
 
     pub(crate) fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<Principal>, AuthError> {
         let hash = TokenHash::of(token);
-        let found = self.tokens.get(&hash).filter(|found| found.hash.matches(&hash)).ok_or(AuthError::Unknown)?;
+        let found =
+            self.tokens.get(&hash).filter(|found| found.hash.matches(&hash)).ok_or(AuthError::Unknown)?;
         if found.revoked {
             return Err(AuthError::Revoked);
         }
@@ -171,7 +173,10 @@ impl Snapshot {
             return Err(Problem::new("id", format!("{} is another user's id, too", user.id)));
         }
         if self.users_by_name.insert(user.username.clone(), user).is_some() {
-            return Err(Problem::new("username", format!("{:?} is another user's name, too", entry.username)));
+            return Err(Problem::new(
+                "username",
+                format!("{:?} is another user's name, too", entry.username),
+            ));
         }
         Ok(())
     }

@@ -1,0 +1,110 @@
+//! The usage-data endpoints (contracts/gitlab-usage-data.md): `track_event`, `track_events`, and the two legacy ones.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::response::{IntoResponse, Response};
+use tally_directory::Scope;
+use tally_schemas::topics;
+use tally_service::api::{ApiError, Caller};
+
+use crate::admit::{self, admit};
+use crate::append::append;
+use crate::body;
+use crate::parse::{self, EventParameters, Failures, MalformedBody, Naming, Rules};
+use crate::service::{Ingest, Inner};
+use crate::verdict::Verdicts;
+
+/// What may track events.
+const TRACKING: &[Scope] = &[Scope::Api, Scope::AiWorkflows];
+
+/// What may use the legacy endpoints.
+const LEGACY: &[Scope] = &[Scope::Api];
+
+/// `POST /usage_data/track_event`.
+pub(crate) async fn track_event(
+    State(ingest): State<Ingest>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require_scope(TRACKING)?;
+    track_one(&ingest.0, &caller, request).await
+}
+
+/// `POST /usage_data/increment_counter` and `/usage_data/increment_unique_users`: the event is tracked, so that its total
+/// and its unique users both count, each in the metrics that are defined on it.
+pub(crate) async fn increment(
+    State(ingest): State<Ingest>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require_scope(LEGACY)?;
+    track_one(&ingest.0, &caller, request).await
+}
+
+/// `POST /usage_data/track_events`.
+pub(crate) async fn track_events(
+    State(ingest): State<Ingest>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require_scope(TRACKING)?;
+    let ingest = &*ingest.0;
+    let wants_verdicts = admit::prefers_representation(request.headers());
+    let body = body::read(ingest, request).await?;
+    let list = parse::events(body.text(), rules(ingest, &caller))?;
+    refuse(list.failures, Naming::List, ingest)?;
+    if list.count > ingest.config.max_events {
+        let text = format!("Maximum {} events allowed in one request.", ingest.config.max_events);
+        return Err(ApiError::BadRequest(text.into()));
+    }
+    track(ingest, &caller, list.events, wants_verdicts).await
+}
+
+async fn track_one(ingest: &Inner, caller: &Caller, request: Request) -> Result<Response, ApiError> {
+    let wants_verdicts = admit::prefers_representation(request.headers());
+    let body = body::read(ingest, request).await?;
+    let event = parse::event(body.text(), rules(ingest, caller))?;
+    refuse(event.failures, Naming::Single, ingest)?;
+    track(ingest, caller, vec![event.parameters], wants_verdicts).await
+}
+
+fn rules<'c>(ingest: &'c Inner, caller: &Caller) -> Rules<'c> {
+    Rules { limits: &ingest.config, administrator: caller.0.admin }
+}
+
+fn refuse(failures: Failures, naming: Naming, ingest: &Inner) -> Result<(), ApiError> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::BadParameters(failures.message(naming, &ingest.config)))
+}
+
+impl From<MalformedBody> for ApiError {
+    fn from(error: MalformedBody) -> Self {
+        Self::BadParameters(error.to_string())
+    }
+}
+
+/// Encodes, appends and answers. No events is a success without a trace.
+async fn track(
+    ingest: &Inner,
+    caller: &Caller,
+    events: Vec<EventParameters<'_>>,
+    wants_verdicts: bool,
+) -> Result<Response, ApiError> {
+    let admitted = admit(ingest, &caller.0, ingest.access.clock.now(), events, wants_verdicts);
+    let count = admitted.records.len();
+    if count > 0 {
+        append(ingest, topics::EVENTS, admitted.records).await?;
+        ingest.metrics.events.inc_by(count as u64);
+        ingest.metrics.undeclared_properties.inc_by(admitted.undeclared_properties as u64);
+    }
+    if !wants_verdicts {
+        return Ok(Json(200).into_response());
+    }
+    let mut response = Json(Verdicts { events: admitted.verdicts }).into_response();
+    let applied = HeaderValue::from_static("return=representation");
+    response.headers_mut().insert("preference-applied", applied);
+    Ok(response)
+}
