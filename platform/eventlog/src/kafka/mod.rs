@@ -1,1 +1,201 @@
-//! The log on Apache Kafka.
+//! The log on Apache Kafka, through librdkafka.
+//!
+//! Producers are idempotent and wait for all in-sync replicas. A group's position is its committed offset, with the
+//! pending range in the metadata string beside it ([`Position::metadata`](crate::Position::metadata)); the brokers
+//! refuse commits of past group generations.
+
+mod config;
+mod context;
+mod failure;
+mod lease;
+mod member;
+mod producer;
+mod reader;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+pub use self::config::KafkaConfig;
+use self::config::RECORD_OVERHEAD;
+use self::context::NativeConsumer;
+use self::member::Member;
+use self::producer::RecordProducer;
+use self::reader::Reader;
+use self::topics::{Topic, Topics};
+use crate::error::{AppendError, LogError};
+use crate::log::{Assignment, EventLog, GroupConsumer};
+use crate::record::{Appended, Record};
+use crate::topic::{TopicSpec, Watermarks};
+
+/// A log on a Kafka cluster. Dropping it waits, for a bounded time, until members whose consumers were dropped have
+/// left their groups.
+pub struct KafkaLog {
+    config: KafkaConfig,
+    topics: Topics,
+    producer: RecordProducer,
+    /// Room for waiting records, in bytes.
+    room: Arc<Semaphore>,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    threads: Vec<(Arc<Member>, JoinHandle<()>)>,
+    /// How often each group and topic was joined from here, which tells static members apart.
+    joined: BTreeMap<(String, String), u32>,
+}
+
+impl KafkaLog {
+    /// Sets the clients up; brokers that can't be reached show later, in `check` for one.
+    pub fn connect(config: KafkaConfig) -> Result<Self, LogError> {
+        config.check()?;
+        let configuration = |error: rdkafka::error::KafkaError| LogError::Configuration(error.to_string());
+        let topics = Topics::new(&config).map_err(configuration)?;
+        let producer = RecordProducer::new(config.producer()).map_err(configuration)?;
+        let room = Arc::new(Semaphore::new(config.max_waiting_bytes));
+        Ok(Self { config, topics, producer, room, members: Mutex::default() })
+    }
+
+    /// Gives every record its partition and sends those that are not too long.
+    async fn send(
+        &self,
+        name: &str,
+        topic: &Topic,
+        records: Vec<Record>,
+    ) -> Vec<Result<Appended, AppendError>> {
+        let limit = topic.max_record_bytes;
+        let partitions = topic.spread.partitions_of(&records, topic.partitions);
+        let mut results = Vec::with_capacity(records.len());
+        let mut sent = Sent::default();
+        for (record, partition) in records.into_iter().zip(partitions) {
+            let bytes = record.size();
+            results.push((bytes > limit).then_some(Err(AppendError::TooLarge { bytes, limit })));
+            if bytes <= limit {
+                sent.add(record, partition);
+            }
+        }
+        let mut delivered = self.deliver(name, sent).await.into_iter();
+        let missing = || Err(AppendError::Unavailable("the delivery was not reported".to_owned()));
+        results
+            .into_iter()
+            .map(|refused| refused.or_else(|| delivered.next()).unwrap_or_else(missing))
+            .collect()
+    }
+
+    async fn deliver(&self, name: &str, sent: Sent) -> Vec<Result<Appended, AppendError>> {
+        if sent.records.is_empty() {
+            return Vec::new();
+        }
+        let permits = sent.bytes.min(self.config.max_waiting_bytes) as u32;
+        let room = Arc::clone(&self.room).acquire_many_owned(permits);
+        match tokio::time::timeout(self.config.append_timeout, room).await {
+            Ok(Ok(room)) => self.producer.send(name, &sent.records, &sent.partitions, room).await,
+            _ => vec![Err(AppendError::Full); sent.records.len()],
+        }
+    }
+}
+
+/// Records on their way to the producer.
+#[derive(Default)]
+struct Sent {
+    records: Vec<Record>,
+    partitions: Vec<u32>,
+    /// What they take in the buffer.
+    bytes: usize,
+}
+
+impl Sent {
+    fn add(&mut self, record: Record, partition: u32) {
+        self.bytes += record.size() + RECORD_OVERHEAD;
+        self.records.push(record);
+        self.partitions.push(partition);
+    }
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    async fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError> {
+        self.topics.ensure(spec).await
+    }
+
+    async fn append(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Appended, AppendError>> {
+        match self.topics.get(topic).await {
+            Ok(found) => self.send(topic, &found, records).await,
+            Err(error) => {
+                let error = match error {
+                    LogError::UnknownTopic(topic) => AppendError::UnknownTopic(topic),
+                    error => AppendError::Unavailable(error.to_string()),
+                };
+                vec![Err(error); records.len()]
+            }
+        }
+    }
+
+    async fn watermarks(&self, topic: &str) -> Result<Vec<Watermarks>, LogError> {
+        self.topics.watermarks(topic).await
+    }
+
+    async fn join(&self, group: &str, topic: &str) -> Result<Box<dyn GroupConsumer>, LogError> {
+        self.topics.get(topic).await?;
+        let member = Arc::new(Member::new(&self.config, group, topic));
+        let mut members = self.members.lock();
+        members.threads.retain(|(_, thread)| !thread.is_finished());
+        let joined = members.joined.entry((group.to_owned(), topic.to_owned())).or_default();
+        let (consumer, thread) = member::start(&self.config, &member, &format!("{topic}-{joined}"))?;
+        *joined += 1;
+        members.threads.push((Arc::clone(&member), thread));
+        Ok(Box::new(Consumer { member, native: consumer, request_timeout: self.config.request_timeout }))
+    }
+
+    async fn check(&self) -> Result<(), LogError> {
+        self.topics.check().await
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + self.config.drain_timeout;
+        for (member, thread) in self.members.get_mut().threads.drain(..) {
+            while member.is_stopping() && !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// A member of a group, as the caller sees it.
+struct Consumer {
+    member: Arc<Member>,
+    native: Weak<NativeConsumer>,
+    request_timeout: Duration,
+}
+
+#[async_trait]
+impl GroupConsumer for Consumer {
+    async fn next_assignment(&mut self) -> Result<Assignment, LogError> {
+        loop {
+            let Some(offer) = self.member.take_offer() else {
+                self.member.offered.notified().await;
+                continue;
+            };
+            let offer = offer?;
+            let (partition, position) = (offer.lease.partition, offer.position.clone());
+            let reader =
+                Reader::new(Arc::clone(&self.member), self.native.clone(), offer, self.request_timeout);
+            return Ok(Assignment { partition, position, reader: Box::new(reader) });
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.member.stop();
+    }
+}

@@ -1,0 +1,308 @@
+//! Reads one partition for a member of a Kafka consumer group.
+
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio_util::sync::CancellationToken;
+
+use super::context::NativeConsumer;
+use super::failure::{commit_error, is_rebalancing, unavailable};
+use super::lease::Lease;
+use super::member::{Member, Offer};
+use crate::error::{CommitError, LogError};
+use crate::log::PartitionReader;
+use crate::position::Position;
+use crate::record::{FetchLimits, LogRecord};
+
+/// Between attempts to commit while the group rebalances.
+const COMMIT_RETRY: Duration = Duration::from_millis(100);
+
+pub(super) struct Reader {
+    member: Arc<Member>,
+    consumer: Weak<NativeConsumer>,
+    lease: Arc<Lease>,
+    /// The next record to read.
+    offset: u64,
+    /// Taken from the queue already, but one too many for the last fetch.
+    left_over: Option<LogRecord>,
+    /// What stopped librdkafka from reading on; every fetch meets it until the next seek.
+    failure: Option<KafkaError>,
+    request_timeout: Duration,
+}
+
+impl Reader {
+    pub(super) fn new(
+        member: Arc<Member>,
+        consumer: Weak<NativeConsumer>,
+        offer: Offer,
+        request_timeout: Duration,
+    ) -> Self {
+        let Offer { lease, position } = offer;
+        let offset = position.next_offset;
+        Self { member, consumer, lease, offset, left_over: None, failure: None, request_timeout }
+    }
+
+    /// What librdkafka has fetched already, within the limits.
+    fn drain(&mut self, limits: FetchLimits) -> Vec<LogRecord> {
+        let queue = self.lease.queue.native.lock();
+        let Some(queue) = queue.as_ref() else { return Vec::new() };
+        let mut gathered = Gathered::default();
+        while gathered.records.len() < limits.max_records.max(1) && self.failure.is_none() {
+            let record = match self.left_over.take() {
+                Some(record) => Fetched::Owned(record),
+                None => match queue.poll(Duration::ZERO) {
+                    None => break,
+                    Some(Ok(message)) => Fetched::Native(message),
+                    Some(Err(error)) => {
+                        self.failure = Some(error);
+                        break;
+                    }
+                },
+            };
+            // Left from before a seek.
+            if record.offset() < self.offset {
+                continue;
+            }
+            if !gathered.records.is_empty() && gathered.bytes.len() + record.size() > limits.max_bytes {
+                self.left_over = Some(record.into_owned());
+                break;
+            }
+            self.offset = record.offset() + 1;
+            gathered.add(&record);
+        }
+        gathered.finish()
+    }
+
+    async fn failed(&self, error: &KafkaError) -> LogError {
+        use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
+        if !matches!(error.rdkafka_error_code(), Some(AutoOffsetReset | OffsetOutOfRange)) {
+            return unavailable(error);
+        }
+        let (topic, partition, timeout) =
+            (self.member.topic.clone(), self.lease.partition, self.request_timeout);
+        let reach =
+            self.ask(move |consumer| consumer.fetch_watermarks(&topic, partition as i32, timeout)).await;
+        match reach {
+            Ok((low, high)) => LogError::OffsetOutOfRange {
+                partition,
+                requested: self.offset,
+                low: low as u64,
+                high: high as u64,
+            },
+            Err(error) => error,
+        }
+    }
+
+    /// librdkafka blocks, so requests go to a thread that may.
+    async fn ask<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(&NativeConsumer) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let consumer = self.consumer.clone();
+        tokio::task::spawn_blocking(move || {
+            let consumer = consumer.upgrade().ok_or(LogError::Revoked)?;
+            request(&consumer).map_err(|error| unavailable(&error))
+        })
+        .await
+        .map_err(|error| LogError::Unavailable(error.to_string()))?
+    }
+}
+
+#[async_trait]
+impl PartitionReader for Reader {
+    async fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<LogRecord>, LogError> {
+        let deadline = tokio::time::Instant::now() + limits.max_wait;
+        loop {
+            if self.lease.revoked.is_cancelled() {
+                return Err(LogError::Revoked);
+            }
+            let records = self.drain(limits);
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            if let Some(error) = &self.failure {
+                return Err(self.failed(error).await);
+            }
+            tokio::select! {
+                () = self.lease.revoked.cancelled() => {}
+                () = self.lease.queue.arrived.notified() => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    async fn seek(&mut self, offset: u64) -> Result<(), LogError> {
+        if self.lease.revoked.is_cancelled() {
+            return Err(LogError::Revoked);
+        }
+        let (topic, partition, timeout) =
+            (self.member.topic.clone(), self.lease.partition, self.request_timeout);
+        let to = Offset::Offset(offset as i64);
+        self.ask(move |consumer| consumer.seek(&topic, partition as i32, to, timeout)).await?;
+        self.offset = offset;
+        self.left_over = None;
+        self.failure = None;
+        Ok(())
+    }
+
+    async fn commit(&mut self, position: &Position) -> Result<(), CommitError> {
+        let guard = Arc::clone(&self.lease.commits).lock_owned().await;
+        // Whoever takes the partition away cancels first and then waits for the lock that is held here.
+        if self.lease.revoked.is_cancelled() {
+            return Err(CommitError::Revoked);
+        }
+        let list = commit_list(&self.member.topic, self.lease.partition, position)?;
+        let (consumer, revoked) = (self.consumer.clone(), self.lease.revoked.clone());
+        let commit = tokio::task::spawn_blocking(move || {
+            let result = commit(&consumer, &list, &revoked);
+            drop(guard);
+            result
+        });
+        commit.await.map_err(|error| LogError::Unavailable(error.to_string()))?
+    }
+
+    fn revoked(&self) -> &CancellationToken {
+        &self.lease.revoked
+    }
+
+    fn high_watermark(&self) -> Option<u64> {
+        let known = self.member.high_watermarks.get(self.lease.partition);
+        known.map(|high| high.max(self.offset))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.member.returned(&self.lease);
+    }
+}
+
+fn commit_list(topic: &str, partition: u32, position: &Position) -> Result<TopicPartitionList, LogError> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    let mut element = list.add_partition(topic, partition as i32);
+    element.set_offset(Offset::Offset(position.next_offset as i64)).map_err(|error| unavailable(&error))?;
+    element.set_metadata(position.metadata());
+    Ok(list)
+}
+
+/// While the group rebalances the brokers refuse commits even from members that keep their partitions.
+fn commit(
+    consumer: &Weak<NativeConsumer>,
+    list: &TopicPartitionList,
+    revoked: &CancellationToken,
+) -> Result<(), CommitError> {
+    let consumer = consumer.upgrade().ok_or(CommitError::Revoked)?;
+    loop {
+        let error = match consumer.commit(list, CommitMode::Sync) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if revoked.is_cancelled() {
+            return Err(CommitError::Revoked);
+        }
+        if !is_rebalancing(&error) {
+            return Err(commit_error(&error));
+        }
+        std::thread::sleep(COMMIT_RETRY);
+    }
+}
+
+/// A record on its way from librdkafka to the caller.
+enum Fetched<'a> {
+    Native(BorrowedMessage<'a>),
+    Owned(LogRecord),
+}
+
+impl Fetched<'_> {
+    fn offset(&self) -> u64 {
+        match self {
+            Self::Native(message) => message.offset() as u64,
+            Self::Owned(record) => record.offset,
+        }
+    }
+
+    fn timestamp(&self) -> i64 {
+        match self {
+            Self::Native(message) => message.timestamp().to_millis().unwrap_or_default(),
+            Self::Owned(record) => record.timestamp,
+        }
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Native(message) => message.key(),
+            Self::Owned(record) => record.key.as_deref(),
+        }
+    }
+
+    fn value(&self) -> &[u8] {
+        match self {
+            Self::Native(message) => message.payload().unwrap_or_default(),
+            Self::Owned(record) => &record.value,
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.key().map_or(0, <[u8]>::len) + self.value().len()
+    }
+
+    fn into_owned(self) -> LogRecord {
+        match self {
+            Self::Owned(record) => record,
+            native @ Self::Native(_) => LogRecord {
+                offset: native.offset(),
+                timestamp: native.timestamp(),
+                key: native.key().map(Bytes::copy_from_slice),
+                value: Bytes::copy_from_slice(native.value()),
+            },
+        }
+    }
+}
+
+/// The records of one fetch. Keys and values are copied behind each other and shared out at the end, which costs one
+/// allocation instead of two a record.
+#[derive(Default)]
+struct Gathered {
+    bytes: BytesMut,
+    records: Vec<Slot>,
+}
+
+/// Where a record is in the bytes: the key, if any, then the value.
+struct Slot {
+    offset: u64,
+    timestamp: i64,
+    key: Option<Range<usize>>,
+    value: Range<usize>,
+}
+
+impl Gathered {
+    fn add(&mut self, record: &Fetched<'_>) {
+        let key = record.key().map(|key| self.put(key));
+        let value = self.put(record.value());
+        self.records.push(Slot { offset: record.offset(), timestamp: record.timestamp(), key, value });
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    fn finish(self) -> Vec<LogRecord> {
+        let bytes = self.bytes.freeze();
+        let record = |slot: Slot| LogRecord {
+            offset: slot.offset,
+            timestamp: slot.timestamp,
+            key: slot.key.map(|range| bytes.slice(range)),
+            value: bytes.slice(slot.value),
+        };
+        self.records.into_iter().map(record).collect()
+    }
+}
