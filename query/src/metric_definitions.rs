@@ -1,0 +1,75 @@
+//! `GET /api/v4/usage_data/metric_definitions`: the metric definitions as YAML. Rendered once, on the first request.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use serde_yaml_ng::{Mapping, Value};
+use tally_schemas::{Definitions, Metric, Status};
+use tally_service::api::ApiError;
+
+use crate::state::QueryState;
+
+/// The key that a definition's file stands under, as in GitLab.
+const PATH_KEY: &str = "file_path";
+
+/// The two texts, with and without paths.
+pub(crate) struct MetricDefinitionTexts {
+    definitions: Arc<Definitions>,
+    plain: OnceLock<Bytes>,
+    with_paths: OnceLock<Bytes>,
+}
+
+impl MetricDefinitionTexts {
+    pub fn new(definitions: Arc<Definitions>) -> Self {
+        Self { definitions, plain: OnceLock::new(), with_paths: OnceLock::new() }
+    }
+
+    fn text(&self, include_paths: bool) -> Bytes {
+        let cache = if include_paths { &self.with_paths } else { &self.plain };
+        cache.get_or_init(|| render(self.definitions.metrics(), include_paths).into()).clone()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Parameters {
+    include_paths: Option<String>,
+}
+
+pub(crate) async fn metric_definitions(
+    State(state): State<QueryState>,
+    Query(parameters): Query<Parameters>,
+) -> Result<impl IntoResponse, ApiError> {
+    let include_paths = match parameters.include_paths.as_deref() {
+        None | Some("" | "false" | "0" | "no" | "off" | "f") => false,
+        Some("true" | "1" | "yes" | "on" | "t") => true,
+        Some(_) => return Err(ApiError::BadParameters("include_paths is invalid".to_owned())),
+    };
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], state.definition_texts.text(include_paths)))
+}
+
+/// Every active or broken definition, one a `key_path`, with its fields as in its file.
+fn render(metrics: &[Metric], include_paths: bool) -> String {
+    let documents: Vec<Value> = metrics
+        .iter()
+        .filter(|metric| matches!(metric.status, Status::Active | Status::Broken))
+        .map(|metric| document(metric, include_paths))
+        .collect();
+    let sequence =
+        serde_yaml_ng::to_string(&documents).expect("what was read from YAML can be written as YAML");
+    format!("---\n{sequence}")
+}
+
+/// The file's fields with the key path and the time frame of this one expansion.
+fn document(metric: &Metric, include_paths: bool) -> Value {
+    let mut fields: Mapping = metric.document.as_mapping().cloned().unwrap_or_default();
+    fields.insert("key_path".into(), metric.key_path.as_str().into());
+    fields.insert("time_frame".into(), metric.time_frame.as_str().into());
+    if include_paths {
+        fields.insert(PATH_KEY.into(), (&*metric.path).into());
+    }
+    Value::Mapping(fields)
+}

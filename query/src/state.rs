@@ -1,0 +1,74 @@
+//! What the handlers share. A thin handle: cloning it is cheap.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use prometheus::Registry;
+use tally_schemas::Definitions;
+use tally_service::api::Access;
+use tally_store::Store;
+
+use crate::config::QueryConfig;
+use crate::cube::Model;
+use crate::metric_definitions::MetricDefinitionTexts;
+use crate::metrics::QueryMetrics;
+use crate::service_ping::Plan;
+use crate::warehouse::Warehouse;
+
+/// What the query service stands on; made by the process.
+pub struct Deps {
+    /// Event and metric definitions.
+    pub definitions: Arc<Definitions>,
+    /// Users, tokens and projects, and the clock.
+    pub access: Access,
+    /// ClickHouse.
+    pub store: Store,
+    /// Where the service's metrics go.
+    pub registry: Registry,
+}
+
+/// The state of the service's router.
+#[derive(Clone)]
+pub struct QueryState(Arc<Shared>);
+
+/// What [`QueryState`] points to.
+pub struct Shared {
+    pub(crate) config: QueryConfig,
+    pub(crate) access: Access,
+    pub(crate) warehouse: Warehouse,
+    pub(crate) metrics: QueryMetrics,
+    pub(crate) plan: Plan,
+    pub(crate) definition_texts: MetricDefinitionTexts,
+    pub(crate) model: Model,
+}
+
+impl QueryState {
+    /// Prepares everything that does not change between requests.
+    pub fn new(config: QueryConfig, deps: Deps) -> Self {
+        let metrics = QueryMetrics::register(&deps.registry);
+        Self(Arc::new(Shared {
+            warehouse: Warehouse::new(&deps.store, &config.limits, metrics.clone()),
+            plan: Plan::new(&deps.definitions),
+            definition_texts: MetricDefinitionTexts::new(deps.definitions),
+            model: Model::built_in(),
+            access: deps.access,
+            metrics,
+            config,
+        }))
+    }
+}
+
+impl Deref for QueryState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRef<QueryState> for Access {
+    fn from_ref(state: &QueryState) -> Self {
+        state.access.clone()
+    }
+}
