@@ -171,7 +171,7 @@ fn page_path(random: &mut Random) -> String {
 
 /// What no definition of the event declares, and what makes up the usual size of an event.
 fn add_undeclared(random: &mut Random, event: &CatalogueEvent, properties: &mut Properties<'_>) {
-    let talkative = random.per_mille(450);
+    let talkative = random.per_mille(560);
     for name in words::UNDECLARED {
         if talkative && random.per_mille(700) && !event.properties.iter().any(|declared| declared == name) {
             properties.push((Cow::Borrowed(name), undeclared_value(random, name)));
