@@ -1,3 +1,57 @@
-//! The `tally` binary.
+//! The `tally` binary: reads the command line and hands over to the subcommand.
 
-fn main() {}
+mod cli;
+mod commands;
+mod config;
+mod open;
+mod registry;
+mod services;
+mod welcome;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("tally: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Definitions(command) => return Ok(commands::definitions::run(command)),
+        Command::Token(command) => commands::token::run(command)?,
+        Command::Config => print!("{}", config::DEFAULTS),
+        serving => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(serving))?
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(command: Command) -> Result<()> {
+    match command {
+        Command::Standalone(args) => commands::standalone::run(args).await,
+        Command::Ingest(args) => commands::services::ingest(args).await,
+        Command::Processor(args) => commands::services::processor(args).await,
+        Command::Query(args) => commands::services::query(args).await,
+        Command::Store(args) => commands::store::run(args).await,
+        Command::Migrate(args) => commands::migrate::run(args).await,
+        Command::Load(args) => {
+            let summary = tally_benches::load::run(*args).await?;
+            println!("{summary}");
+            Ok(())
+        }
+        Command::Definitions(_) | Command::Token(_) | Command::Config => {
+            unreachable!("handled without a runtime")
+        }
+    }
+}

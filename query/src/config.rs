@@ -1,16 +1,11 @@
 //! The query service's own settings. Where ClickHouse and the directory are is the process's configuration, not this one.
 
 use serde::{Deserialize, Serialize};
-use tally_service::http::HttpConfig;
 
 /// Settings of the query service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueryConfig {
-    /// `host:port` to listen on when the query service runs in a process of its own.
-    pub listen: String,
-    /// Bounds on connections.
-    pub http: HttpConfig,
     /// The address people reach this instance at (`https://tally.example.com`), for the `Link` headers of listings.
     /// Empty: whatever `Host` the request named, over plain HTTP.
     pub external_url: String,
@@ -53,13 +48,6 @@ pub struct QueryLimits {
 impl Default for QueryConfig {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8082".to_owned(),
-            http: HttpConfig {
-                max_connections: 1024,
-                header_timeout_s: 10,
-                max_header_bytes: 64 * 1024,
-                drain_s: 10,
-            },
             external_url: String::new(),
             instance: InstanceConfig::default(),
             limits: QueryLimits::default(),

@@ -8,11 +8,11 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing;
 use tally_service::api;
-use tally_service::http::{BindError, bind};
+use tally_service::http::HttpConfig;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::QueryConfig;
-use crate::state::{Deps, QueryState};
+use crate::state::QueryState;
 use crate::{cube, events, metric_definitions, service_ping};
 
 /// All endpoints of the query service, with absolute paths, ready to merge with those of other services. Paths that
@@ -31,13 +31,9 @@ pub fn router(state: QueryState) -> Router {
         .with_state(state)
 }
 
-/// Listens, then serves until `shutdown` and lets requests under way finish.
-pub async fn serve(config: QueryConfig, deps: Deps, shutdown: CancellationToken) -> Result<(), BindError> {
-    let listener = bind(&config.listen).await?;
-    let http = config.http.clone();
-    let router = api::with_fallbacks(router(QueryState::new(config, deps)));
-    tally_service::http::serve(listener, router, http, shutdown).await;
-    Ok(())
+/// Serves the query service alone on a bound listener until `shutdown`, then lets requests under way finish.
+pub async fn serve(listener: TcpListener, http: HttpConfig, state: QueryState, shutdown: CancellationToken) {
+    tally_service::http::serve(listener, api::with_fallbacks(router(state)), http, shutdown).await;
 }
 
 async fn measure(State(state): State<QueryState>, request: Request, next: Next) -> Response {

@@ -69,7 +69,6 @@ impl Run {
             format!("directory.file={}", self.path("directory.yml")),
             format!("standalone.data_dir={}", self.path("data")),
             format!("definitions.paths=[{:?}, {:?}]", self.definitions[0], self.definitions[1]),
-            "definitions.built_in=false".to_owned(),
         ]
     }
 
@@ -181,7 +180,7 @@ async fn a_processor_killed_on_kafka_loses_nothing_and_doubles_nothing() -> Resu
         "log_storage.kind=kafka".to_owned(),
         "log_storage.partitions=4".to_owned(),
         format!("kafka.bootstrap_servers={}", kafka.address),
-        "kafka.settings.session.timeout.ms=6000".to_owned(),
+        "kafka.session_timeout_s=6".to_owned(),
         "processor.announcement_ttl_s=6".to_owned(),
         format!("store.url={store}"),
         format!("processor.batch_max_records={}", batch_records(run.events)),

@@ -75,8 +75,8 @@ pub struct Library {
         unsafe extern "C" fn(Handle, *const c_char, usize, *const c_char, usize, *mut Analysis) -> c_int,
     set_signal_handlers_enabled: unsafe extern "C" fn(c_int),
     shutdown: unsafe extern "C" fn() -> c_int,
-    /// Kept so that the symbols above stay mapped.
-    _mapping: libloading::Library,
+    /// Kept so that the symbols above stay mapped. Never unmapped: threads that have called into the engine run its thread-local destructors when they end.
+    _mapping: std::mem::ManuallyDrop<libloading::Library>,
 }
 
 impl Library {
@@ -120,7 +120,7 @@ impl Library {
             classify: symbol!("chdb_classify_query_n"),
             set_signal_handlers_enabled: symbol!("chdb_set_signal_handlers_enabled"),
             shutdown: symbol!("chdb_shutdown"),
-            _mapping: mapping,
+            _mapping: std::mem::ManuallyDrop::new(mapping),
         };
         // SAFETY: called before the first connection, as chdb.h asks.
         unsafe { (library.set_signal_handlers_enabled)(0) };

@@ -1,0 +1,8 @@
+//! What the subcommands do, one file each.
+
+pub mod definitions;
+pub mod migrate;
+pub mod services;
+pub mod standalone;
+pub mod store;
+pub mod token;

@@ -1,0 +1,78 @@
+//! `tally ingest`, `tally processor` and `tally query`: one service a process, over Kafka and a ClickHouse server.
+
+use anyhow::Result;
+use tally_service::http;
+use tokio::net::TcpListener;
+
+use crate::cli::ServiceArgs;
+use crate::open;
+use crate::services::Process;
+
+/// HTTP to the log.
+pub async fn ingest(args: ServiceArgs) -> Result<()> {
+    let Some((mut process, listener)) = start(&args, "services.ingest_listen").await? else { return Ok(()) };
+    open::refuse_embedded_log(&process.config)?;
+    let log = open::log(&process.config).await?;
+    let definitions = open::definitions(&process.config)?;
+    process.needs_log(&log);
+    process.add_ingest(log, open::directory(&process.config)?, &definitions)?;
+    process.serve(listener).await;
+    Ok(())
+}
+
+/// The log to ClickHouse.
+pub async fn processor(args: ServiceArgs) -> Result<()> {
+    let Some((mut process, listener)) = start(&args, "services.processor_listen").await? else {
+        return Ok(());
+    };
+    open::refuse_embedded_log(&process.config)?;
+    let store = open::store(&process.config)?;
+    let log = open::log(&process.config).await?;
+    let definitions = open::definitions(&process.config)?;
+    process.needs_log(&log);
+    process.needs_store(&store);
+    let working = process.processor(log, store, definitions)?;
+    serve_beside(process, listener, working).await
+}
+
+/// ClickHouse to HTTP.
+pub async fn query(args: ServiceArgs) -> Result<()> {
+    let Some((mut process, listener)) = start(&args, "services.query_listen").await? else { return Ok(()) };
+    let store = open::store(&process.config)?;
+    let definitions = open::definitions(&process.config)?;
+    process.needs_store(&store);
+    process.add_query(&store, open::directory(&process.config)?, definitions)?;
+    process.serve(listener).await;
+    Ok(())
+}
+
+/// Serves while `working` works. When the work fails the process ends; when it is told to shut down, both finish first.
+pub async fn serve_beside(
+    process: Process,
+    listener: TcpListener,
+    working: impl Future<Output = Result<()>> + Send + 'static,
+) -> Result<()> {
+    let shutdown = process.shutdown.clone();
+    let working = tokio::spawn(async move {
+        let worked = working.await;
+        shutdown.cancel();
+        worked
+    });
+    process.serve(listener).await;
+    working.await?
+}
+
+/// The settings, the listener on the setting named `listen_key`, and the start of a process; `None` after `--dump-config`.
+async fn start(args: &ServiceArgs, listen_key: &str) -> Result<Option<(Process, TcpListener)>> {
+    let flags: Vec<String> = args.listen.iter().map(|address| format!("{listen_key}={address}")).collect();
+    let Some(config) = open::settings(&args.config, &flags)? else { return Ok(None) };
+    let services = &config.services;
+    let address = match listen_key {
+        "services.ingest_listen" => &services.ingest_listen,
+        "services.processor_listen" => &services.processor_listen,
+        _ => &services.query_listen,
+    };
+    let listener = http::bind(address).await?;
+    let shutdown = open::shutdown_on_signal();
+    Ok(Some((Process::new(config, shutdown).await?, listener)))
+}

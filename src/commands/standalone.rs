@@ -1,0 +1,78 @@
+//! `tally standalone`: ingest, processor and query in one process on one port, over an embedded log and engine unless the
+//! settings name others.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tally_service::http;
+use tally_store::{Engine, Store};
+use tokio::net::TcpListener;
+
+use crate::cli::StandaloneArgs;
+use crate::commands::services::serve_beside;
+use crate::config::{Config, Service};
+use crate::open;
+use crate::services::Process;
+use crate::welcome::Welcome;
+
+/// Runs until SIGTERM or Ctrl-C.
+pub async fn run(args: StandaloneArgs) -> Result<()> {
+    let Some(config) = open::settings(&args.config, &flags(&args))? else { return Ok(()) };
+    let listener = http::bind(&config.standalone.listen).await?;
+    let data_dir = &config.standalone.data_dir;
+    std::fs::create_dir_all(data_dir).with_context(|| format!("can't create {}", data_dir.display()))?;
+    let welcome = if args.welcome { Some(Welcome::prepare(&config)?) } else { None };
+
+    let (engine, store) = open_store(&config).await?;
+    let served = serve(config, listener, store, welcome).await;
+    if let Some(engine) = engine {
+        engine.shutdown().await;
+    }
+    served
+}
+
+/// Runs the three services over an open store.
+async fn serve(config: Config, listener: TcpListener, store: Store, welcome: Option<Welcome>) -> Result<()> {
+    store.migrate(&open::migrations()).await?;
+    let log = open::log(&config).await?;
+    let directory = open::directory(&config)?;
+    let definitions = open::definitions(&config)?;
+    let services = config.standalone.services.clone();
+
+    let mut process = Process::new(config, open::shutdown_on_signal()).await?;
+    process.needs_log(&log);
+    process.needs_store(&store);
+    if services.contains(&Service::Ingest) {
+        process.add_ingest(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
+    }
+    if services.contains(&Service::Query) {
+        process.add_query(&store, directory, Arc::clone(&definitions))?;
+    }
+    if let Some(welcome) = welcome {
+        welcome.print(http::local_address(&listener));
+    }
+    if services.contains(&Service::Processor) {
+        let working = process.processor(log, store, definitions)?;
+        serve_beside(process, listener, working).await
+    } else {
+        process.serve(listener).await;
+        Ok(())
+    }
+}
+
+fn flags(args: &StandaloneArgs) -> Vec<String> {
+    let data_dir = args.data_dir.as_ref().map(|folder| format!("standalone.data_dir={}", folder.display()));
+    let listen = args.listen.as_ref().map(|address| format!("standalone.listen={address}"));
+    data_dir.into_iter().chain(listen).collect()
+}
+
+/// The store at the configured URL, else an engine of our own.
+async fn open_store(config: &Config) -> Result<(Option<Engine>, Store)> {
+    if !config.store.url.is_empty() {
+        return Ok((None, open::store(config)?));
+    }
+    let engine = Engine::start(config.engine()).await?;
+    tracing::info!(url = engine.url(), "the embedded engine serves clickhouse's http interface");
+    let store = Store::new(config.store(&engine.url()));
+    Ok((Some(engine), store))
+}

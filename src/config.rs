@@ -1,0 +1,220 @@
+//! The configuration of a Tally process: one section a component, with the defaults of `deploy/tally.toml`. What a section
+//! means is documented there and at the component's own configuration struct.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tally_eventlog::embedded::EmbeddedConfig;
+use tally_eventlog::kafka::KafkaConfig;
+use tally_ingest::IngestConfig;
+use tally_processor::ProcessorConfig;
+use tally_query::QueryConfig;
+use tally_service::config::ConfigError;
+use tally_service::http::HttpConfig;
+use tally_service::logging::LogConfig;
+use tally_store::{Compression, EngineConfig, StoreConfig};
+
+/// The annotated file that holds every setting's default.
+pub const DEFAULTS: &str = include_str!("../deploy/tally.toml");
+
+/// Everything a Tally process can be told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub log: LogConfig,
+    pub http: HttpConfig,
+    pub standalone: StandaloneSection,
+    pub services: ServicesSection,
+    pub log_storage: LogStorageSection,
+    pub kafka: KafkaSection,
+    pub store: StoreSection,
+    pub engine: EngineSection,
+    pub directory: DirectorySection,
+    pub definitions: DefinitionsSection,
+    pub schema_registry: SchemaRegistrySection,
+    pub ingest: IngestConfig,
+    pub processor: ProcessorConfig,
+    pub query: QueryConfig,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandaloneSection {
+    pub listen: String,
+    pub data_dir: PathBuf,
+    pub services: Vec<Service>,
+}
+
+/// A service that standalone can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    Ingest,
+    Processor,
+    Query,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServicesSection {
+    pub ingest_listen: String,
+    pub query_listen: String,
+    pub processor_listen: String,
+}
+
+/// Which implementation of the event log a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogKind {
+    Embedded,
+    Kafka,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogStorageSection {
+    pub kind: LogKind,
+    pub directory: PathBuf,
+    pub partitions: u32,
+    pub retention_days: u64,
+    pub max_record_bytes: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSection {
+    pub bootstrap_servers: String,
+    pub replication_factor: i32,
+    pub session_timeout_s: u64,
+    pub group_instance_id: String,
+    pub settings: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    pub url: String,
+    pub database: String,
+    pub user: String,
+    pub password: String,
+    pub compression: CompressionName,
+    pub connect_timeout_s: u64,
+    pub request_timeout_s: u64,
+    pub tries: u32,
+    pub cluster: String,
+}
+
+/// How bodies travel to ClickHouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompressionName {
+    None,
+    Lz4,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSection {
+    pub library: PathBuf,
+    pub directory: PathBuf,
+    pub listen: SocketAddr,
+    pub connections: usize,
+    pub threads_per_query: usize,
+    pub memory_limit_bytes: u64,
+    pub query_log: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectorySection {
+    pub file: PathBuf,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefinitionsSection {
+    pub paths: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaRegistrySection {
+    pub url: String,
+}
+
+impl Config {
+    /// The defaults, then `file`, then the environment, then `flags`.
+    pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Self, ConfigError> {
+        tally_service::config::load(DEFAULTS, file, flags)
+    }
+
+    /// The embedded log's settings.
+    pub fn embedded_log(&self) -> EmbeddedConfig {
+        EmbeddedConfig::new(self.in_data_dir(&self.log_storage.directory, "log"))
+    }
+
+    /// The log on Kafka.
+    pub fn kafka_log(&self) -> KafkaConfig {
+        let section = &self.kafka;
+        KafkaConfig {
+            replication_factor: section.replication_factor,
+            session_timeout: Duration::from_secs(section.session_timeout_s),
+            group_instance_id: non_empty(&section.group_instance_id),
+            settings: section.settings.clone(),
+            ..KafkaConfig::new(&section.bootstrap_servers)
+        }
+    }
+
+    /// The embedded engine's settings.
+    pub fn engine(&self) -> EngineConfig {
+        let section = &self.engine;
+        EngineConfig {
+            library: non_empty(section.library.to_string_lossy()).map(PathBuf::from),
+            listen: section.listen,
+            connections: section.connections,
+            threads_per_query: section.threads_per_query,
+            memory_limit: section.memory_limit_bytes,
+            query_log: section.query_log,
+            ..EngineConfig::new(self.in_data_dir(&section.directory, "store"))
+        }
+    }
+
+    /// How to talk to ClickHouse at `url`.
+    pub fn store(&self, url: &str) -> StoreConfig {
+        let section = &self.store;
+        StoreConfig {
+            database: section.database.clone(),
+            user: non_empty(&section.user),
+            password: non_empty(&section.password),
+            compression: match section.compression {
+                CompressionName::None => Compression::None,
+                CompressionName::Lz4 => Compression::Lz4,
+            },
+            connect_timeout: Duration::from_secs(section.connect_timeout_s),
+            request_timeout: Duration::from_secs(section.request_timeout_s),
+            tries: section.tries,
+            cluster: non_empty(&section.cluster),
+            ..StoreConfig::new(url)
+        }
+    }
+
+    /// The file of users, tokens and projects.
+    pub fn directory_file(&self) -> PathBuf {
+        self.in_data_dir(&self.directory.file, "directory.yml")
+    }
+
+    fn in_data_dir(&self, configured: &Path, name: &str) -> PathBuf {
+        if configured.as_os_str().is_empty() {
+            self.standalone.data_dir.join(name)
+        } else {
+            configured.to_owned()
+        }
+    }
+}
+
+fn non_empty(text: impl AsRef<str>) -> Option<String> {
+    Some(text.as_ref().to_owned()).filter(|text| !text.is_empty())
+}

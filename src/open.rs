@@ -1,0 +1,132 @@
+//! What a subcommand opens before it works: the settings (and with them the logs), signals, the log, the store, the
+//! directory and the definitions.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tally_directory::Directory;
+use tally_eventlog::embedded::EmbeddedLog;
+use tally_eventlog::kafka::KafkaLog;
+use tally_eventlog::{EventLog, TopicSpec};
+use tally_schemas::{Definitions, topics};
+use tally_service::{config, logging};
+use tally_store::{Migration, Store};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ConfigArgs;
+use crate::config::{Config, LogKind};
+
+/// The settings in force; `flags` are what a subcommand's own flags add.
+pub fn load_config(args: &ConfigArgs, flags: &[String]) -> Result<Config> {
+    let all: Vec<String> = args.set.iter().chain(flags).cloned().collect();
+    Ok(Config::load(args.config.as_deref(), &all)?)
+}
+
+/// The settings in force with logging started, or `None` after printing them, where that was all that was asked for.
+pub fn settings(args: &ConfigArgs, flags: &[String]) -> Result<Option<Config>> {
+    let config = load_config(args, flags)?;
+    if args.dump_config {
+        print!("{}", config::dump(&config)?);
+        return Ok(None);
+    }
+    logging::start(&config.log)?;
+    Ok(Some(config))
+}
+
+/// Fires on SIGTERM or Ctrl-C.
+pub fn shutdown_on_signal() -> CancellationToken {
+    let shutdown = CancellationToken::new();
+    let fired = shutdown.clone();
+    tokio::spawn(async move {
+        let ctrl_c = async {
+            if tokio::signal::ctrl_c().await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = ctrl_c => {}
+            () = terminated() => {}
+        }
+        tracing::info!("shutting down");
+        fired.cancel();
+    });
+    shutdown
+}
+
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            terminate.recv().await;
+        }
+        Err(_) => pending().await,
+    }
+}
+
+/// Opens the configured log and creates the topics that are missing.
+pub async fn log(config: &Config) -> Result<Arc<dyn EventLog>> {
+    let log: Arc<dyn EventLog> = match config.log_storage.kind {
+        LogKind::Embedded => Arc::new(EmbeddedLog::open(config.embedded_log())?),
+        LogKind::Kafka => Arc::new(KafkaLog::connect(config.kafka_log())?),
+    };
+    for topic in [topics::EVENTS, topics::CONTRIBUTIONS] {
+        let section = &config.log_storage;
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions: section.partitions,
+            retention: Some(Duration::from_hours(section.retention_days * 24)),
+            compacted: false,
+            max_record_bytes: section.max_record_bytes,
+        };
+        log.ensure_topic(&spec).await.with_context(|| format!("can't make topic {topic}"))?;
+    }
+    Ok(log)
+}
+
+/// Refuses the embedded log, which serves one process, to a subcommand that is one of several.
+pub fn refuse_embedded_log(config: &Config) -> Result<()> {
+    if config.log_storage.kind == LogKind::Embedded {
+        bail!(
+            "the embedded log serves one process: use `tally standalone`, or set log_storage.kind = \"kafka\" and \
+             kafka.bootstrap_servers"
+        );
+    }
+    Ok(())
+}
+
+/// A store at the configured URL.
+pub fn store(config: &Config) -> Result<Store> {
+    if config.store.url.is_empty() {
+        bail!("store.url is empty: name ClickHouse's HTTP address, such as http://127.0.0.1:8123");
+    }
+    Ok(Store::new(config.store(&config.store.url)))
+}
+
+/// The definitions in force.
+pub fn definitions(config: &Config) -> Result<Arc<Definitions>> {
+    let paths = &config.definitions.paths;
+    let definitions = if paths.is_empty() { Definitions::built_in() } else { Definitions::load(paths)? };
+    tracing::info!(
+        events = definitions.events().count(),
+        metrics = definitions.metrics().len(),
+        "definitions loaded"
+    );
+    Ok(Arc::new(definitions))
+}
+
+/// Users, tokens and projects.
+pub fn directory(config: &Config) -> Result<Arc<Directory>> {
+    let file = config.directory_file();
+    Ok(Arc::new(Directory::load(&file).context("make a token first: `tally token create --help`")?))
+}
+
+/// The numbered SQL files, in order.
+pub fn migrations() -> Vec<Migration> {
+    tally_schemas::clickhouse::MIGRATIONS
+        .iter()
+        .map(|&(number, name, sql)| Migration { number, name: name.to_owned(), sql: sql.to_owned() })
+        .collect()
+}

@@ -1,0 +1,136 @@
+//! Puts each service together from opened parts, and serves whatever a process runs behind one listener.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use axum::Router;
+use prometheus::Registry;
+use tally_directory::Directory;
+use tally_eventlog::EventLog;
+use tally_ingest::{Dependencies as IngestDependencies, Ingest, ThreadRandomness};
+use tally_processor::{Metrics, ProcessorDeps};
+use tally_query::{Deps as QueryDeps, QueryState};
+use tally_schemas::{Definitions, Framings, Matcher};
+use tally_service::api::{self, Access};
+use tally_service::clock::{Clock, system_clock};
+use tally_service::health::{self, Health};
+use tally_service::{http, metrics};
+use tally_store::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::registry;
+
+/// What the services of one process share.
+pub struct Process {
+    pub config: Config,
+    pub shutdown: CancellationToken,
+    framings: Framings,
+    registry: Registry,
+    health: Health,
+    clock: Arc<dyn Clock>,
+    routes: Router,
+}
+
+impl Process {
+    /// A process without services yet. Asks the schema registry, where there is one.
+    pub async fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
+        Ok(Self {
+            framings: registry::framings(&config.schema_registry.url).await?,
+            config,
+            shutdown,
+            registry: metrics::registry(),
+            health: Health::default(),
+            clock: system_clock(),
+            routes: Router::new(),
+        })
+    }
+
+    /// `/readyz` asks the log, too.
+    pub fn needs_log(&mut self, log: &Arc<dyn EventLog>) {
+        let log = Arc::clone(log);
+        self.health.add("log", move || {
+            let log = Arc::clone(&log);
+            async move { log.check().await.map_err(|error| error.to_string()) }
+        });
+    }
+
+    /// `/readyz` asks the store, too.
+    pub fn needs_store(&mut self, store: &Store) {
+        let store = store.clone();
+        self.health.add("store", move || {
+            let store = store.clone();
+            async move { store.check().await.map_err(|error| error.to_string()) }
+        });
+    }
+
+    /// Adds ingest's routes.
+    pub fn add_ingest(
+        &mut self,
+        log: Arc<dyn EventLog>,
+        directory: Arc<Directory>,
+        definitions: &Definitions,
+    ) -> Result<()> {
+        let dependencies = IngestDependencies {
+            log,
+            directory,
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::new(ThreadRandomness),
+            definitions: Arc::new(Matcher::new(definitions)),
+            framing: self.framings.tracked_event,
+            registry: self.registry.clone(),
+        };
+        let ingest = Ingest::new(self.config.ingest.clone(), dependencies)?;
+        self.add_routes(tally_ingest::router(ingest));
+        Ok(())
+    }
+
+    /// Adds the query service's routes.
+    pub fn add_query(
+        &mut self,
+        store: &Store,
+        directory: Arc<Directory>,
+        definitions: Arc<Definitions>,
+    ) -> Result<()> {
+        let deps = QueryDeps {
+            definitions,
+            access: Access { directory, clock: Arc::clone(&self.clock) },
+            store: store.clone(),
+            registry: self.registry.clone(),
+        };
+        let state = QueryState::new(self.config.query.clone(), deps);
+        self.add_routes(tally_query::router(state));
+        Ok(())
+    }
+
+    /// The processor's work, to run beside serving.
+    pub fn processor(
+        &self,
+        log: Arc<dyn EventLog>,
+        store: Store,
+        definitions: Arc<Definitions>,
+    ) -> Result<impl Future<Output = Result<()>> + use<>> {
+        let deps = ProcessorDeps {
+            log,
+            store,
+            definitions,
+            framings: self.framings,
+            metrics: Metrics::register(&self.registry)?,
+            clock: Arc::clone(&self.clock),
+        };
+        let serving = tally_processor::serve(self.config.processor.clone(), deps, self.shutdown.clone());
+        Ok(async move { Ok(serving.await?) })
+    }
+
+    fn add_routes(&mut self, routes: Router) {
+        self.routes = std::mem::take(&mut self.routes).merge(routes);
+    }
+
+    /// Serves the routes, health and metrics until shutdown; requests under way get to finish.
+    pub async fn serve(self, listener: TcpListener) {
+        let routes = self.routes.merge(health::router(self.health, self.registry));
+        tracing::info!(address = %http::local_address(&listener), "serving");
+        http::serve(listener, api::with_fallbacks(routes), self.config.http, self.shutdown).await;
+    }
+}
