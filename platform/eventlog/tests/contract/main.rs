@@ -1,0 +1,88 @@
+//! The contract of the event log, run against every implementation: the embedded one, librdkafka's own mock cluster,
+//! and Apache Kafka.
+//!
+//! Kafka is the one at `TALLY_KAFKA` (host:port), or else one that `deploy/kafka/up` starts. Where it can't, its cases
+//! are left out and say so, unless `TALLY_REQUIRE=all`.
+
+mod cases;
+mod crash;
+mod disk_full;
+mod frozen;
+mod groups;
+mod subject;
+
+use subject::Subject;
+
+/// Makes a test of each case, on the implementation that the function gives, if any.
+macro_rules! contract {
+    ($subject:expr; $($module:ident::$case:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let open: fn(&str) -> Option<crate::subject::Subject> = $subject;
+                if let Some(subject) = open(concat!(module_path!(), "::", stringify!($case))) {
+                    crate::$module::$case(&subject).await;
+                }
+            }
+        )*
+    };
+}
+
+/// The cases that run everywhere.
+macro_rules! contract_everywhere {
+    ($subject:expr) => {
+        contract! {
+            $subject;
+            cases::each_record_has_its_own_result,
+            cases::records_are_read_back_as_appended,
+            cases::records_of_a_key_keep_their_order_under_concurrent_appends,
+            cases::a_key_always_goes_to_the_same_partition,
+            cases::keyless_records_of_one_call_go_to_one_partition,
+            cases::watermarks_follow_the_appends,
+            cases::a_fetch_stays_within_its_limits,
+            cases::a_waiting_fetch_wakes_when_a_record_comes,
+            cases::seek_replays_with_exact_boundaries,
+            cases::a_read_position_outside_of_the_log_is_an_error,
+            cases::ensuring_a_topic_again_changes_nothing,
+            groups::members_share_the_partitions_and_take_over_when_one_leaves,
+            groups::groups_read_independently,
+            groups::a_position_with_its_pending_range_survives_a_restart,
+            groups::a_commit_after_revocation_is_refused,
+            groups::a_partition_is_given_on_only_after_its_reader_let_go,
+            groups::a_reader_that_does_not_let_go_is_cut_off,
+            groups::a_dropped_reader_has_its_partition_offered_again,
+        }
+    };
+}
+
+mod embedded {
+    use super::Subject;
+
+    contract_everywhere!(|_| Some(Subject::embedded()));
+    contract! {
+        |_| Some(Subject::embedded());
+        cases::an_unknown_topic_is_an_error,
+        cases::old_records_are_deleted,
+    }
+}
+
+/// Left out here: `old_records_are_deleted`, as the mock cluster keeps everything, and `an_unknown_topic_is_an_error`,
+/// as it makes every topic that it is asked about. It neither creates topics on request nor knows their settings; the
+/// tests make them through the mock's own interface.
+mod mock_kafka {
+    use super::Subject;
+
+    contract_everywhere!(|_| Some(Subject::mock_kafka()));
+}
+
+mod apache_kafka {
+    use super::Subject;
+
+    contract_everywhere!(Subject::apache_kafka);
+    contract! {
+        Subject::apache_kafka;
+        cases::an_unknown_topic_is_an_error,
+        cases::old_records_are_deleted,
+        frozen::a_frozen_member_is_fenced_by_the_brokers,
+    }
+}
