@@ -32,8 +32,8 @@ pub struct LoadArgs {
     /// A token of an administrator with the scope `api`: the stream back-dates events and names their users.
     #[arg(long, env = "TALLY_TOKEN", hide_env_values = true, default_value = "", value_name = "TOKEN")]
     pub token: String,
-    /// Files, folders and globs of event and metric definitions.
-    #[arg(long, num_args = 1.., required = true, value_name = "PATH")]
+    /// Files, folders and globs of event and metric definitions; none: Tally's own.
+    #[arg(long, num_args = 1.., value_name = "PATH")]
     pub definitions: Vec<String>,
     /// How many events to send.
     #[arg(long, default_value_t = 1_000_000, value_name = "COUNT")]
@@ -85,7 +85,11 @@ pub struct LoadArgs {
 impl LoadArgs {
     /// The stream these arguments describe; `now` ends the span where no argument does.
     pub fn stream(&self, now: Timestamp) -> Result<Stream> {
-        let definitions = Definitions::load(&self.definitions).context("loading the definitions")?;
+        let definitions = if self.definitions.is_empty() {
+            Definitions::built_in()
+        } else {
+            Definitions::load(&self.definitions).context("loading the definitions")?
+        };
         let catalogue = Catalogue::from_definitions(&definitions);
         ensure!(!catalogue.events().is_empty(), "no definition declares internal_events: true");
         Ok(Stream::new(catalogue, self.stream_options(now)?))

@@ -102,7 +102,6 @@ impl Installation {
     ) -> Result<Service> {
         let everywhere = [
             format!("directory.file={}", self.quoted("directory.yml")),
-            "definitions.built_in=false".to_owned(),
             format!("definitions.paths={:?}", self.definitions),
         ];
         let mut arguments = vec![command.to_owned(), format!("--listen=127.0.0.1:{port}")];

@@ -37,18 +37,25 @@ impl Progress {
     /// Tally has taken `events` more.
     pub fn acked(&self, events: u64) {
         self.bar.inc(events);
+        self.line("");
+    }
+
+    /// Tally doesn't answer at the moment, or does again.
+    pub fn waiting(&self, waiting: bool) {
+        let message = if waiting { ", waiting for Tally" } else { "" };
+        self.bar.set_message(message);
+        self.line(message);
+    }
+
+    /// Prints a line if there is no bar and the last line was a while ago.
+    fn line(&self, message: &str) {
         let Some(lines) = &self.lines else { return };
         let mut last = lines.lock().expect("nothing panics while holding the lock");
         if last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
             let (sent, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
-            eprintln!("{sent} of {total} events sent");
+            eprintln!("{sent} of {total} events sent{message}");
         }
-    }
-
-    /// Tally doesn't answer at the moment, or does again.
-    pub fn waiting(&self, waiting: bool) {
-        self.bar.set_message(if waiting { ", waiting for Tally" } else { "" });
     }
 
     /// Leaves the bar as it is.

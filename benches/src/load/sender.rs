@@ -211,7 +211,7 @@ impl Sender {
         }
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Attempt::Retry(None, format!("{error:#}")),
+            Err(error) => return Attempt::Retry(None, format!("{:#}", anyhow::Error::from(error))),
         };
         let status = response.status();
         let retry_after =
