@@ -42,13 +42,17 @@ impl Ticket {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// The worker no longer runs the query.
-    pub fn set_done(&self) {
-        self.done.store(true, Ordering::Release);
-    }
-
     fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
+    }
+}
+
+/// Tells that the worker no longer runs the query when dropped, also by a panic.
+pub struct DoneOnDrop<'a>(pub &'a Ticket);
+
+impl Drop for DoneOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.done.store(true, Ordering::Release);
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::{runtime, sync::mpsc};
 
 use super::{
-    cancel::Ticket,
+    cancel::{DoneOnDrop, Ticket},
     encoding::Encoder,
     exception::Exception,
     ffi::{Connection, Counts, Library, StatementClass},
@@ -110,9 +110,8 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn send(&self, event: Event) -> Result<(), Stop> {
-        let sending = tokio::time::timeout(self.engine.stall_limit, self.events.send(event));
-        match self.engine.runtime.block_on(sending) {
-            Ok(Ok(())) => Ok(()),
+        match self.engine.block_on(self.engine.stall_limit, self.events.send(event)) {
+            Some(Ok(())) => Ok(()),
             _ => Err(Stop::Gone),
         }
     }
@@ -130,6 +129,7 @@ impl Output<'_> {
 /// Runs a request to its end and tells `events`.
 pub fn run(engine: &Engine, mut request: Request, ticket: &Ticket, events: &mpsc::Sender<Event>) {
     let started = Instant::now();
+    let done = DoneOnDrop(ticket);
     let encoder = std::mem::replace(&mut request.encoder, Encoder::Plain);
     let mut output = Output { events, encoder, started: false, engine };
     let mut log = engine.query_log.as_ref().map(|_| LogEntry::new(&request));
@@ -138,7 +138,7 @@ pub fn run(engine: &Engine, mut request: Request, ticket: &Ticket, events: &mpsc
     } else {
         serve(engine, &mut request, ticket, &mut output)
     };
-    ticket.set_done();
+    drop(done);
     if let (Some(query_log), Some(entry)) = (&engine.query_log, log.take()) {
         let (counts, exception) = match &outcome {
             Ok(counts) => (*counts, None),
@@ -169,6 +169,12 @@ fn conclude(mut output: Output<'_>, outcome: Result<Counts, Stop>, tag: &str) ->
 }
 
 impl Engine {
+    /// Waits for `future` on one of the engine's threads; `None` when it takes longer than `limit`.
+    pub fn block_on<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        // The timer is made inside: it needs the runtime's context.
+        self.runtime.block_on(async { tokio::time::timeout(limit, future).await.ok() })
+    }
+
     /// A connection with no state.
     pub fn connect(&self) -> Result<Connection, Exception> {
         self.library.connect(&self.arguments).ok_or_else(|| {

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -47,7 +48,8 @@ impl Lane {
                 loop {
                     let next = queue.lock().recv();
                     let Ok((task, permit)) = next else { return };
-                    task();
+                    // The panic is reported by its hook; the thread must stay for the next task.
+                    let _ = panic::catch_unwind(AssertUnwindSafe(task));
                     drop(permit);
                 }
             };

@@ -29,9 +29,9 @@ pub struct LogEntry {
     r#type: i8,
     event_date: u64,
     event_time: u64,
-    event_time_microseconds: f64,
+    event_time_microseconds: String,
     query_start_time: u64,
-    query_start_time_microseconds: f64,
+    query_start_time_microseconds: String,
     query_duration_ms: u64,
     read_rows: u64,
     read_bytes: u64,
@@ -54,6 +54,11 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// As `DateTime64(6)` reads it.
+fn microseconds(time: Duration) -> String {
+    format!("{}.{:06}", time.as_secs(), time.subsec_micros())
+}
+
 impl LogEntry {
     /// The entry of a request that begins now.
     pub fn new(request: &Request) -> Self {
@@ -71,9 +76,9 @@ impl LogEntry {
             r#type: 2,
             event_date: 0,
             event_time: 0,
-            event_time_microseconds: 0.0,
+            event_time_microseconds: String::new(),
             query_start_time: start.as_secs(),
-            query_start_time_microseconds: start.as_secs_f64(),
+            query_start_time_microseconds: microseconds(start),
             query_duration_ms: 0,
             read_rows: 0,
             read_bytes: 0,
@@ -97,7 +102,7 @@ impl LogEntry {
         let end = now();
         self.event_date = end.as_secs() / 86_400;
         self.event_time = end.as_secs();
-        self.event_time_microseconds = end.as_secs_f64();
+        self.event_time_microseconds = microseconds(end);
         self.query_duration_ms = took.as_millis() as u64;
         self.read_rows = counts.read_rows;
         self.read_bytes = counts.read_bytes;

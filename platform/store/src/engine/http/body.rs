@@ -71,8 +71,7 @@ impl RequestBody {
 
     /// As `next`, on one of the engine's threads; a client that sends nothing for too long counts as gone.
     pub fn next_blocking(&mut self, engine: &Engine) -> Result<Option<Bytes>, Exception> {
-        let next = tokio::time::timeout(engine.stall_limit, self.next());
-        engine.runtime.block_on(next).unwrap_or_else(|_| {
+        engine.block_on(engine.stall_limit, self.next()).unwrap_or_else(|| {
             Err(Exception::new(209, "SOCKET_TIMEOUT", "Timeout exceeded while reading the request's body"))
         })
     }
@@ -81,7 +80,7 @@ impl RequestBody {
     pub fn drain(&mut self, engine: &Engine) {
         let limit = engine.stall_limit.min(Duration::from_secs(5));
         // Whether it arrives whole doesn't matter any more.
-        let _ = engine.runtime.block_on(tokio::time::timeout(limit, self.discard()));
+        let _ = engine.block_on(limit, self.discard());
     }
 
     /// Reads on without use, up to a limit.
