@@ -22,6 +22,8 @@ mod nested;
 mod properties;
 mod scalar;
 mod strings;
+#[cfg(test)]
+mod tests;
 
 use serde::de;
 
@@ -32,6 +34,9 @@ pub(crate) use nested::check_json;
 pub(crate) use scalar::Scalar;
 
 use crate::config::IngestConfig;
+
+/// Characters of a key that an error repeats; clients' keys can be as long as a body.
+const MAX_SHOWN_CHARS: usize = 100;
 
 /// What the parser goes by.
 #[derive(Clone, Copy)]
@@ -98,5 +103,6 @@ impl Levels {
 
 /// The error for a key that stands twice in one object.
 fn duplicate_key<E: de::Error>(key: &str) -> E {
-    E::custom(format_args!("duplicate key {key:?}"))
+    let shown: String = key.chars().take(MAX_SHOWN_CHARS).collect();
+    E::custom(format_args!("duplicate key {shown:?}"))
 }
