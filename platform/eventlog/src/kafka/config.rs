@@ -50,6 +50,7 @@ const FIXED: &[&str] = &[
     "group.protocol",
     "group.instance.id",
     "enable.partition.eof",
+    "partition.assignment.strategy",
 ];
 
 /// Bytes that one waiting record takes beyond its key and value.

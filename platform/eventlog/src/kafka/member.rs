@@ -19,6 +19,7 @@ use super::config::KafkaConfig;
 use super::context::{GroupContext, HighWatermarks, NativeConsumer};
 use super::failure::unavailable;
 use super::lease::{Lease, RecordQueue};
+use super::lookup;
 use crate::error::LogError;
 use crate::position::Position;
 
@@ -163,9 +164,9 @@ impl Member {
             let position = if let Offset::Offset(offset) = element.offset() {
                 self.committed(offset as u64, element.metadata())
             } else {
-                let reach =
-                    consumer.fetch_watermarks(&self.topic, element.partition(), self.request_timeout)?;
-                Some(Position::at(reach.0 as u64))
+                let partition = element.partition() as u32;
+                let reach = lookup::watermarks(consumer, &self.topic, partition, self.request_timeout)?;
+                Some(Position::at(reach.low))
             };
             positions.extend(position.map(|position| (element.partition() as u32, position)));
         }
@@ -306,8 +307,7 @@ impl Member {
         let lent = self.positions(consumer, &idle).and_then(|positions| {
             let complete = positions.len() == idle.len();
             for (partition, position) in positions {
-                let offset = Offset::Offset(position.next_offset as i64);
-                consumer.seek(&self.topic, partition as i32, offset, self.request_timeout)?;
+                self.go_to(consumer, partition, position.next_offset)?;
                 self.offer(&mut self.state.lock(), partition, position);
             }
             Ok(complete)
@@ -316,5 +316,12 @@ impl Member {
             tracing::warn!(group = self.group, topic = self.topic, %error, "can't offer a returned partition yet");
             false
         })
+    }
+
+    /// Only on the thread that polls, so that no rebalance gets between.
+    fn go_to(&self, consumer: &Arc<NativeConsumer>, partition: u32, offset: u64) -> KafkaResult<()> {
+        // One that has stopped reading, or not begun, refuses to seek.
+        lookup::seek(consumer, &self.topic, partition, offset, RETRY)
+            .or_else(|_| lookup::restart(consumer, &self.topic, partition, offset))
     }
 }

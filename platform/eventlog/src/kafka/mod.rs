@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod failure;
 mod lease;
+mod lookup;
 mod member;
 mod producer;
 mod reader;

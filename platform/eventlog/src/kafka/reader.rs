@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::context::NativeConsumer;
 use super::failure::{commit_error, is_rebalancing, unavailable};
 use super::lease::Lease;
+use super::lookup;
 use super::member::{Member, Offer};
 use crate::error::{CommitError, LogError};
 use crate::log::PartitionReader;
 use crate::position::Position;
 use crate::record::{FetchLimits, LogRecord};
+use crate::topic::Watermarks;
 
 /// Between attempts to commit while the group rebalances.
 const COMMIT_RETRY: Duration = Duration::from_millis(100);
@@ -87,15 +89,11 @@ impl Reader {
         }
         let (topic, partition, timeout) =
             (self.member.topic.clone(), self.lease.partition, self.request_timeout);
-        let reach =
-            self.ask(move |consumer| consumer.fetch_watermarks(&topic, partition as i32, timeout)).await;
+        let reach = self.ask(move |consumer| lookup::watermarks(consumer, &topic, partition, timeout)).await;
         match reach {
-            Ok((low, high)) => LogError::OffsetOutOfRange {
-                partition,
-                requested: self.offset,
-                low: low as u64,
-                high: high as u64,
-            },
+            Ok(Watermarks { low, high }) => {
+                LogError::OffsetOutOfRange { partition, requested: self.offset, low, high }
+            }
             Err(error) => error,
         }
     }
@@ -139,13 +137,23 @@ impl PartitionReader for Reader {
     }
 
     async fn seek(&mut self, offset: u64) -> Result<(), LogError> {
+        // A restart gives the partition up for a moment; a rebalance has to wait as it does for a commit.
+        let guard = Arc::clone(&self.lease.commits).lock_owned().await;
         if self.lease.revoked.is_cancelled() {
             return Err(LogError::Revoked);
         }
         let (topic, partition, timeout) =
             (self.member.topic.clone(), self.lease.partition, self.request_timeout);
-        let to = Offset::Offset(offset as i64);
-        self.ask(move |consumer| consumer.seek(&topic, partition as i32, to, timeout)).await?;
+        let has_stopped = self.failure.is_some();
+        let seek = move |consumer: &NativeConsumer| {
+            let _guard = guard;
+            if has_stopped {
+                lookup::restart(consumer, &topic, partition, offset)
+            } else {
+                lookup::seek(consumer, &topic, partition, offset, timeout)
+            }
+        };
+        self.ask(seek).await?;
         self.offset = offset;
         self.left_over = None;
         self.failure = None;

@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::config::KafkaConfig;
 use super::failure::unavailable;
+use super::lookup;
 use crate::error::LogError;
 use crate::partition::RoundRobin;
 use crate::topic::{TopicSpec, Watermarks};
@@ -167,11 +168,8 @@ impl Topics {
     pub(super) async fn watermarks(&self, name: &str) -> Result<Vec<Watermarks>, LogError> {
         let partitions = self.get(name).await?.partitions;
         let name = name.to_owned();
-        self.ask(move |lookup, timeout| {
-            let reach = |partition| {
-                let (low, high) = lookup.fetch_watermarks(&name, partition as i32, timeout)?;
-                Ok(Watermarks { low: low as u64, high: high as u64 })
-            };
+        self.ask(move |consumer, timeout| {
+            let reach = |partition| lookup::watermarks(consumer, &name, partition, timeout);
             (0..partitions).map(reach).collect()
         })
         .await
