@@ -47,6 +47,7 @@ pub struct Contribution {
 
 /// The comment of a `commented` event. Its author and project are the contribution's.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own fields, each on its own")]
 pub struct Note {
     /// The note's id.
     pub id: i64,

@@ -391,9 +391,26 @@ mod tests {
     #[test]
     fn other_texts_are_refused() {
         let table = [
-            "", "{a=1}", "view{", "view{}", "view{a}", "view{a=}", "view{a=x}", "view{a=inf}", "view{a=1", "view{a=1,}",
-            "view{a=1,a=2}", "view{a=\"x}", "view{a=\"\\x\"}", "view.sum(label)", "view.unique()", "view.unique(user.id",
-            "view.unique(user.idx)", "view.totals(label) ", "two words", "\"open",
+            "",
+            "{a=1}",
+            "view{",
+            "view{}",
+            "view{a}",
+            "view{a=}",
+            "view{a=x}",
+            "view{a=inf}",
+            "view{a=1",
+            "view{a=1,}",
+            "view{a=1,a=2}",
+            "view{a=\"x}",
+            "view{a=\"\\x\"}",
+            "view.sum(label)",
+            "view.unique()",
+            "view.unique(user.id",
+            "view.unique(user.idx)",
+            "view.totals(label) ",
+            "two words",
+            "\"open",
         ];
         for text in table {
             assert!(text.parse::<Counter>().is_err(), "{text}");

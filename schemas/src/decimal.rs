@@ -47,10 +47,12 @@ fn decimal_to_nanos(text: &str) -> Option<i128> {
     if !is_digits(whole) || !is_digits(fraction) {
         return None;
     }
-    let digits = whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0').skip_while(|digit| *digit == 0);
+    let digits =
+        whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0').skip_while(|digit| *digit == 0);
     // The value is 0.d1 d2 d3 … times ten to this power, so that so many digits are kept as billionths.
     let leading_zeros = whole.bytes().chain(fraction.bytes()).take_while(|byte| *byte == b'0').count();
-    let kept = (whole.len() as i64 - leading_zeros as i64).saturating_add(exponent).saturating_add(PLACES.into());
+    let kept =
+        (whole.len() as i64 - leading_zeros as i64).saturating_add(exponent).saturating_add(PLACES.into());
     let nanos = round_half_even(digits, kept)?;
     Some(if negative { -nanos } else { nanos })
 }

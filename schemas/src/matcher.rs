@@ -92,7 +92,8 @@ impl Matcher {
             }
             let id = matcher.add(rule.clone());
             ids.insert(rule, id);
-            let event = matcher.events.get_mut(rule.event.as_str()).expect("every internal event was added above");
+            let event =
+                matcher.events.get_mut(rule.event.as_str()).expect("every internal event was added above");
             event.add(id, rule);
         }
         matcher
@@ -147,9 +148,8 @@ fn record_id<'i>(identifier: &'i Identifier, event: &TrackedEvent<'_>) -> Result
 fn can_match(rule: &Counter, event: &EventDefinition) -> bool {
     let read = match &rule.kind {
         CounterKind::SumOfValue => Some("value"),
-        CounterKind::Unique(Identifier::Property(name)) | CounterKind::UniqueTotals(Identifier::Property(name)) => {
-            Some(name.as_str())
-        }
+        CounterKind::Unique(Identifier::Property(name))
+        | CounterKind::UniqueTotals(Identifier::Property(name)) => Some(name.as_str()),
         CounterKind::Total | CounterKind::Unique(_) | CounterKind::UniqueTotals(_) => None,
     };
     rule.filter.keys().map(String::as_str).chain(read).all(|property| event.declares(property))
@@ -168,15 +168,12 @@ impl EventMatcher {
             return;
         }
         let has_keys = |group: &FilterGroup| group.keys.iter().map(Box::as_ref).eq(rule.filter.keys());
-        let group = match self.filtered.iter().position(has_keys) {
-            Some(index) => &mut self.filtered[index],
-            None => {
-                let keys = rule.filter.keys().map(|key| key.as_str().into()).collect();
-                self.filtered.push(FilterGroup { keys, by_values: FxHashMap::default() });
-                self.filtered.last_mut().expect("a group was pushed")
-            }
-        };
-        group.add(id, rule.filter.values());
+        let index = self.filtered.iter().position(has_keys).unwrap_or_else(|| {
+            let keys = rule.filter.keys().map(|key| key.as_str().into()).collect();
+            self.filtered.push(FilterGroup { keys, by_values: FxHashMap::default() });
+            self.filtered.len() - 1
+        });
+        self.filtered[index].add(id, rule.filter.values());
     }
 
     /// The counter of the event's plain total, which every event of that name changes.
@@ -217,7 +214,9 @@ impl FilterGroup {
     fn add<'v>(&mut self, id: CounterId, values: impl Iterator<Item = &'v FilterValue>) {
         let values: Vec<FilterValue> = values.cloned().collect();
         let mut hasher = FxHasher::default();
-        values.iter().for_each(|value| Comparable::from(value).hash(&mut hasher));
+        for value in &values {
+            Comparable::from(value).hash(&mut hasher);
+        }
         let entries = self.by_values.entry(hasher.finish()).or_default();
         match entries.iter_mut().find(|entry| entry.values == values) {
             Some(entry) => entry.counters.push(id),

@@ -138,7 +138,10 @@ mod tests {
     fn gitlabs_vector_for_a_saturday() {
         let today = date(2024, 6, 1);
         assert_eq!(weeks(TimeFrame::SevenDays, today), [(2024, 21)]);
-        assert_eq!(weeks(TimeFrame::TwentyEightDays, today), [(2024, 18), (2024, 19), (2024, 20), (2024, 21)]);
+        assert_eq!(
+            weeks(TimeFrame::TwentyEightDays, today),
+            [(2024, 18), (2024, 19), (2024, 20), (2024, 21)]
+        );
     }
 
     #[test]
@@ -164,8 +167,9 @@ mod tests {
         let events = [(0, 2), (5, 2), (12, 3), (40, 3)];
         let count = |frame: TimeFrame| -> u32 {
             let window = frame.window(today);
-            let counted =
-                events.iter().filter(|(ago, _)| window.contains(today.saturating_sub(i64::from(*ago).days())));
+            let counted = events
+                .iter()
+                .filter(|(ago, _)| window.contains(today.saturating_sub(i64::from(*ago).days())));
             counted.map(|(_, count)| count).sum()
         };
         assert_eq!(count(TimeFrame::All), 10);

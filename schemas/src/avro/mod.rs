@@ -9,7 +9,6 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-
 use self::binary::Reader;
 use self::schema::Versions;
 use crate::{Contribution, DeadLetter, TrackedEvent};
@@ -89,8 +88,7 @@ fn decode<'a, R: Record<'a>>(
 ) -> Result<R, CodecError> {
     let (fingerprint, body) = match (framing, bytes) {
         (_, [a, b, framed @ ..]) if [*a, *b] == SINGLE_OBJECT_MARKER => {
-            let (fingerprint, body) =
-                framed.split_first_chunk().ok_or(CodecError::Malformed("truncated"))?;
+            let (fingerprint, body) = framed.split_first_chunk().ok_or(CodecError::Malformed("truncated"))?;
             (u64::from_le_bytes(*fingerprint), body)
         }
         (Framing::Confluent { schema_id }, [CONFLUENT_MARKER, framed @ ..]) => {

@@ -60,8 +60,10 @@ impl Versions {
 }
 
 fn rewrite(writer: &Schema, reader: &Schema, mut body: &[u8]) -> AvroResult<Vec<u8>> {
-    let value =
-        GenericDatumReader::builder(writer).maybe_reader_schema(Some(reader)).build()?.read_value(&mut body)?;
+    let value = GenericDatumReader::builder(writer)
+        .maybe_reader_schema(Some(reader))
+        .build()?
+        .read_value(&mut body)?;
     GenericDatumWriter::builder(reader).build()?.write_value_to_vec(value)
 }
 

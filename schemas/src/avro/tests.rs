@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use apache_avro::Schema;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -181,7 +181,7 @@ fn avro_property(value: &PropertyValue<'_>) -> Value {
     Value::Union(branch, Box::new(value))
 }
 
-fn by_name<'a>(mut event: TrackedEvent<'a>) -> TrackedEvent<'a> {
+fn by_name(mut event: TrackedEvent<'_>) -> TrackedEvent<'_> {
     event.additional_properties.sort_by(|(a, _), (b, _)| a.cmp(b));
     event
 }
@@ -458,7 +458,11 @@ fn current_schemas_are_published_and_have_the_fingerprint_records_bear() {
         let current = fingerprint(json);
         assert_eq!(current, versions.current, "{record}: 0x{current:016x}");
         let newest = published().into_iter().filter(|(name, ..)| name == record).max_by_key(|entry| entry.1);
-        assert_eq!(newest.map(|entry| entry.2), Some(current), "{record}: not the newest of avro/fingerprints");
+        assert_eq!(
+            newest.map(|entry| entry.2),
+            Some(current),
+            "{record}: not the newest of avro/fingerprints"
+        );
     }
 }
 
@@ -477,9 +481,17 @@ fn published_schemas_are_unchanged_known_and_mutually_readable_with_the_current_
 
         let current = Schema::parse_str(json).unwrap();
         let forwards = SchemaCompatibility::can_read(&old, &current);
-        assert_eq!(forwards.unwrap(), Compatibility::Full, "the current {record} can't read version {version}");
+        assert_eq!(
+            forwards.unwrap(),
+            Compatibility::Full,
+            "the current {record} can't read version {version}"
+        );
         let backwards = SchemaCompatibility::can_read(&current, &old);
-        assert_eq!(backwards.unwrap(), Compatibility::Full, "version {version} of {record} can't read the current");
+        assert_eq!(
+            backwards.unwrap(),
+            Compatibility::Full,
+            "version {version} of {record} can't read the current"
+        );
     }
     let files = std::fs::read_dir(avro_folder().join("history")).unwrap().count();
     assert_eq!(files, listed.len(), "every file of avro/history is listed in avro/fingerprints");
@@ -488,7 +500,11 @@ fn published_schemas_are_unchanged_known_and_mutually_readable_with_the_current_
 #[test]
 fn an_incompatible_change_is_refused_by_the_compatibility_check() {
     let old = Schema::parse_str(TRACKED_EVENT_SCHEMA).unwrap();
-    let changed = TRACKED_EVENT_SCHEMA.replacen(r#""name": "name", "type": "string""#, r#""name": "name", "type": "long""#, 1);
+    let changed = TRACKED_EVENT_SCHEMA.replacen(
+        r#""name": "name", "type": "string""#,
+        r#""name": "name", "type": "long""#,
+        1,
+    );
     assert_ne!(changed, TRACKED_EVENT_SCHEMA);
     assert!(SchemaCompatibility::can_read(&old, &Schema::parse_str(&changed).unwrap()).is_err());
 }

@@ -58,7 +58,11 @@ const KNOWN: &[&str] = &[
 const IDENTIFIERS: &[&str] = &["project", "user", "namespace", "feature_enabled_by_namespace_ids"];
 
 /// Reads an event definition; `None` if anything is wrong with it, which `errors` then tells.
-pub(super) fn parse(path: &Arc<str>, mapping: &Mapping, errors: &mut Vec<LoadError>) -> Option<EventDefinition> {
+pub(super) fn parse(
+    path: &Arc<str>,
+    mapping: &Mapping,
+    errors: &mut Vec<LoadError>,
+) -> Option<EventDefinition> {
     let errors_before = errors.len();
     let mut fields = Fields::new(path, mapping, errors);
     fields.only(KNOWN);
@@ -111,8 +115,12 @@ fn additional_properties(fields: &mut Fields<'_, '_>) -> Vec<(String, String)> {
         entries
             .into_iter()
             .filter_map(|(name, value)| {
+                // Null in one of GitLab's own files, which so declares the property without describing it.
+                if value.is_null() {
+                    return Some((name.to_owned(), String::new()));
+                }
                 let Some(property) = value.as_mapping() else {
-                    properties.error(name, "{description: string}");
+                    properties.error(name, "{description: string} or null");
                     return None;
                 };
                 properties.nested(name, property, |property| {
@@ -128,7 +136,11 @@ fn check_legacy_fields(fields: &mut Fields<'_, '_>) {
     fields.optional("category", "a string", Value::as_str);
     fields.optional("extra_properties", "a mapping or null", nullable(Value::as_mapping));
     fields.optional("product_categories", "a list of strings", fields::strings);
-    fields.optional("classification", "duo or null", nullable(|value| value.as_str().filter(|text| *text == "duo")));
+    fields.optional(
+        "classification",
+        "duo or null",
+        nullable(|value| value.as_str().filter(|text| *text == "duo")),
+    );
     fields.optional("iglu_schema_url", "a string", Value::as_str);
     let trackers = fields.optional("extra_trackers", "a list of mappings", |value| {
         value.as_sequence()?.iter().map(Value::as_mapping).collect::<Option<Vec<_>>>()
@@ -154,7 +166,7 @@ fn check_status(fields: &mut Fields<'_, '_>) {
         }
         Some(_) => {
             for name in ["milestone_removed", "removed_by_url"] {
-                fields.optional(name, "null, because the event is active", |value| value.as_null());
+                fields.optional(name, "null, because the event is active", Value::as_null);
             }
         }
         None => {

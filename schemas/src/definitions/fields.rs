@@ -50,7 +50,8 @@ impl<'a, 'e> Fields<'a, 'e> {
     /// Notes that part of the field isn't as it should be.
     pub(super) fn error_got(&mut self, name: &str, expected: impl Into<String>, got: impl Into<String>) {
         let field = format!("{}{name}", self.prefix);
-        let error = LoadError { path: Arc::clone(self.path), field, expected: expected.into(), got: got.into() };
+        let error =
+            LoadError { path: Arc::clone(self.path), field, expected: expected.into(), got: got.into() };
         self.errors.push(error);
     }
 
@@ -140,10 +141,11 @@ pub(super) fn filled(value: &Value) -> Option<&str> {
 pub(super) fn url(value: &Value) -> Option<&str> {
     let text = value.as_str()?;
     let (scheme, rest) = text.split_once(':')?;
-    let in_scheme = |character: char| character.is_ascii_alphanumeric() || "+-.".contains(character);
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.chars().all(in_scheme);
-    let is_rest = !rest.is_empty() && !rest.contains(|next: char| next.is_whitespace() || next.is_control());
-    (is_scheme && is_rest).then_some(text)
+    let may_follow = |character: char| character.is_ascii_alphanumeric() || "+-.".contains(character);
+    let is_scheme =
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.chars().all(may_follow);
+    let has_blanks = rest.contains(|character: char| character.is_whitespace() || character.is_control());
+    (is_scheme && !rest.is_empty() && !has_blanks).then_some(text)
 }
 
 /// `^<?[0-9]+\.[0-9]+$`

@@ -108,9 +108,11 @@ fn warn_about(definitions: &Definitions, metric: &Metric, findings: &mut Vec<Fin
             warn(format!("events.{index}"), message);
         }
     }
-    let natural = if metric.kind == Some(MetricKind::UniqueTotals) { ValueType::Object } else { ValueType::Number };
+    let natural =
+        if metric.kind == Some(MetricKind::UniqueTotals) { ValueType::Object } else { ValueType::Number };
     if metric.value_type != natural {
-        let message = format!("is {}, though the value is a {}", metric.value_type.as_str(), natural.as_str());
+        let message =
+            format!("is {}, though the value is of type {}", metric.value_type.as_str(), natural.as_str());
         warn("value_type".to_owned(), message);
     }
     let mut identifiers = metric.rules.iter().map(|rule| &rule.kind);
@@ -130,9 +132,8 @@ fn doubts(definitions: &Definitions, rule: &Counter) -> Vec<String> {
     let filter_keys = rule.filter.keys().map(String::as_str);
     let read = match &rule.kind {
         CounterKind::SumOfValue => Some("value"),
-        CounterKind::Unique(Identifier::Property(name)) | CounterKind::UniqueTotals(Identifier::Property(name)) => {
-            Some(name.as_str())
-        }
+        CounterKind::Unique(Identifier::Property(name))
+        | CounterKind::UniqueTotals(Identifier::Property(name)) => Some(name.as_str()),
         _ => None,
     };
     let properties = filter_keys.chain(read).filter(|name| !event.declares(name)).map(undeclared);

@@ -12,7 +12,7 @@ use serde_yaml_ng::Value;
 use super::errors::LoadError;
 use super::{Definitions, event, fields, metric};
 
-/// Folders that hold no definitions in force. Hidden ones are skipped, too: a mounted Kubernetes ConfigMap keeps
+/// Folders that hold no definitions in force. Hidden ones are skipped, too: a mounted Kubernetes `ConfigMap` keeps
 /// its files twice, once in such a folder.
 const SKIPPED_FOLDERS: &[&str] = &["removed", "schema", "objects_schemas"];
 
@@ -66,7 +66,9 @@ impl Loader {
             Err(error) => return self.error(path, "a file, a folder or a glob", error.to_string()),
         };
         match found {
-            Ok(found) if found.is_empty() => self.error(path, "a file, a folder or a glob of some", "nothing there"),
+            Ok(found) if found.is_empty() => {
+                self.error(path, "a file, a folder or a glob of some", "nothing there");
+            }
             Ok(found) => found.iter().for_each(|path| self.expand_existing(path, files)),
             Err(error) => self.error(path, "readable folders", error.to_string()),
         }
@@ -122,7 +124,9 @@ impl Loader {
 
     /// Finds internal events by name; two of one name are an error. Older Snowplow events may share theirs.
     fn index_internal_events(&mut self) {
-        for (index, event) in self.definitions.events.iter().enumerate().filter(|(_, event)| event.internal_events) {
+        for (index, event) in
+            self.definitions.events.iter().enumerate().filter(|(_, event)| event.internal_events)
+        {
             if let Some(earlier) = self.definitions.internal_events.insert(event.action.clone(), index) {
                 let earlier = &self.definitions.events[earlier].path;
                 self.errors.push(LoadError {
@@ -182,7 +186,9 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
             if !name.starts_with('.') && !SKIPPED_FOLDERS.contains(&name.as_ref()) {
                 walk(&path, files)?;
             }
-        } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") && path.is_file() {
+        } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
+            && path.is_file()
+        {
             files.push(path);
         }
     }

@@ -211,7 +211,8 @@ pub(super) fn parse(path: &Arc<str>, mapping: &Mapping, errors: &mut Vec<LoadErr
 fn read(fields: &mut Fields<'_, '_>, path: &Arc<str>, mapping: &Mapping) -> Option<(Metric, Frames)> {
     fields.only(KNOWN);
     check_plain_fields(fields);
-    let key_path = fields.required("key_path", "lower-case letters, digits and underscores, dotted", key_path);
+    let key_path =
+        fields.required("key_path", "lower-case letters, digits and underscores, dotted", key_path);
     let status = fields.required("status", Status::WORDS, Status::read);
     let data_source = fields.required("data_source", DataSource::WORDS, DataSource::read);
     let data_category = fields.required("data_category", DataCategory::WORDS, DataCategory::read);
@@ -269,15 +270,16 @@ fn check_plain_fields(fields: &mut Fields<'_, '_>) {
 
 /// `^[a-z0-9_.]+$`, without empty segments.
 fn key_path(value: &Value) -> Option<&str> {
-    let in_segment = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(in_segment);
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(is_allowed);
     value.as_str().filter(|text| text.split('.').all(is_segment))
 }
 
 /// `^(([A-Z][a-z]+)+::)*(([A-Z]+[a-z]+)+)$`
 fn class_name(value: &Value) -> Option<&str> {
     let text = value.as_str()?;
-    let (modules, class) = text.rsplit_once("::").map_or((None, text), |(modules, class)| (Some(modules), class));
+    let (modules, class) =
+        text.rsplit_once("::").map_or((None, text), |(modules, class)| (Some(modules), class));
     // Capitals and then small letters, again and again; `most` capitals in a row.
     let is_camel = |name: &str, most: usize| {
         let mut capitals = 0;

@@ -28,7 +28,8 @@ pub(super) fn parse(fields: &mut Fields<'_, '_>) -> Option<(MetricKind, Vec<Coun
     let list = fields.required("events", "a list of at least one rule", |value| {
         value.as_sequence().filter(|rules| !rules.is_empty())
     })?;
-    let rules: Vec<Option<Rule>> = list.iter().enumerate().map(|(index, rule)| read(fields, index, rule)).collect();
+    let rules: Vec<Option<Rule>> =
+        list.iter().enumerate().map(|(index, rule)| read(fields, index, rule)).collect();
     let rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
     let kind = kind(&rules);
     for (index, rule) in rules.iter().enumerate() {
@@ -101,7 +102,12 @@ fn read_mapping(fields: &mut Fields<'_, '_>, name: &str, mapping: &Mapping) -> O
         if !is_sound {
             return None;
         }
-        Some(Rule { event: event?.to_owned(), filter: filter?, unique: unique.map(Identifier::from_unique), operator })
+        Some(Rule {
+            event: event?.to_owned(),
+            filter: filter?,
+            unique: unique.map(Identifier::from_unique),
+            operator,
+        })
     })
 }
 
@@ -119,7 +125,9 @@ fn filter(rule: &mut Fields<'_, '_>) -> Option<BTreeMap<String, FilterValue>> {
                 let (expected, read): (_, fn(&Value) -> Option<FilterValue>) = match name {
                     "label" | "property" => ("a string", string_value),
                     "value" => ("a number", number_value),
-                    _ => ("a string or a number", |value| string_value(value).or_else(|| number_value(value))),
+                    _ => {
+                        ("a string or a number", |value| string_value(value).or_else(|| number_value(value)))
+                    }
                 };
                 filter.required(name, expected, read).map(|value| (name.to_owned(), value))
             })
