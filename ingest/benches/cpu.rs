@@ -121,7 +121,7 @@ fn over_http(body: &str) -> f64 {
     let (announce, announced) = std::sync::mpsc::channel();
     let server = thread::spawn({
         let shutdown = shutdown.clone();
-        move || serve(announce, shutdown)
+        move || serve(&announce, shutdown)
     });
     let address = announced.recv().unwrap();
     let request = format!(
@@ -142,7 +142,7 @@ fn over_http(body: &str) -> f64 {
     server.join().unwrap()
 }
 
-fn serve(announce: std::sync::mpsc::Sender<SocketAddr>, shutdown: CancellationToken) -> f64 {
+fn serve(announce: &std::sync::mpsc::Sender<SocketAddr>, shutdown: CancellationToken) -> f64 {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let before = thread_cpu_seconds();
     runtime.block_on(async {

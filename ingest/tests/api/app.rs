@@ -132,6 +132,7 @@ impl Randomness for Counting {
 pub struct App {
     pub log: Arc<TestLog>,
     pub registry: Registry,
+    pub ingest: Ingest,
     router: Router,
     _folder: tempfile::TempDir,
 }
@@ -198,7 +199,8 @@ impl App {
             registry: registry.clone(),
         };
         let ingest = Ingest::new(config, dependencies).unwrap();
-        Self { log, registry, router: api::with_fallbacks(tally_ingest::router(ingest)), _folder: folder }
+        let router = api::with_fallbacks(tally_ingest::router(ingest.clone()));
+        Self { log, registry, ingest, router, _folder: folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

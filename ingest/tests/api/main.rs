@@ -10,3 +10,4 @@ mod contributions;
 mod durability;
 mod extensions;
 mod overload;
+mod serving;

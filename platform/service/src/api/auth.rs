@@ -97,7 +97,9 @@ fn presented_token(parts: &Parts) -> Option<PresentedToken<'_>> {
     token_parameter(parts.uri.query().unwrap_or_default())
         .map(plain)
         .or_else(|| header_text(parts, PRIVATE_TOKEN).map(Cow::Borrowed).map(plain))
-        .or_else(|| bearer_token(parts).map(|text| PresentedToken { text: Cow::Borrowed(text), bearer: true }))
+        .or_else(|| {
+            bearer_token(parts).map(|text| PresentedToken { text: Cow::Borrowed(text), bearer: true })
+        })
         .filter(|token| !token.text.is_empty())
 }
 
@@ -196,7 +198,8 @@ tokens:
     #[test]
     fn scopes_and_administrator_rights_are_asked_for_separately() {
         let caller = |token: &str| {
-            let (parts, ()) = Request::builder().header("PRIVATE-TOKEN", token).body(()).unwrap().into_parts();
+            let (parts, ()) =
+                Request::builder().header("PRIVATE-TOKEN", token).body(()).unwrap().into_parts();
             access().authenticate(&parts).unwrap()
         };
         let wanted: &[Scope] = &[Scope::Api, Scope::AiWorkflows];

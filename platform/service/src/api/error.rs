@@ -194,7 +194,10 @@ impl RateLimit {
         headers.insert(named("ratelimit-name"), HeaderValue::from_static(self.name));
         headers.insert(named("ratelimit-limit"), HeaderValue::from(self.limit));
         headers.insert(named("ratelimit-observed"), HeaderValue::from(self.observed));
-        headers.insert(named("ratelimit-remaining"), HeaderValue::from(self.limit.saturating_sub(self.observed)));
+        headers.insert(
+            named("ratelimit-remaining"),
+            HeaderValue::from(self.limit.saturating_sub(self.observed)),
+        );
         headers.insert(named("ratelimit-reset"), HeaderValue::from(self.reset_at_s));
         headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after_s));
     }

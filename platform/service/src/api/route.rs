@@ -57,7 +57,8 @@ mod tests {
     use super::*;
 
     fn answer(method: &str, path: &str) -> Response {
-        let router = Router::new().route("/read", get(|| async { "r" })).route("/write", post(|| async { "w" }));
+        let router =
+            Router::new().route("/read", get(|| async { "r" })).route("/write", post(|| async { "w" }));
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         block_on(with_fallbacks(router).oneshot(request)).unwrap()
     }
