@@ -68,15 +68,19 @@ pub async fn run(args: CpuTableArgs) -> Result<()> {
     let mut table = Table::new();
 
     let store = installation.store("tables").await.context("starting the store")?;
+    eprintln!("measuring ingest");
     table.add(scenario.ingest(&installation, &store).await.context("measuring ingest")?);
+    eprintln!("measuring the processor");
     table.add(scenario.processor(&installation, &store).await.context("measuring the processor")?);
     store.process.stop().await?;
+    eprintln!("measuring standalone");
     let standalone = scenario.start_standalone(&installation).await.context("starting standalone")?;
     let end_to_end = scenario.end_to_end(&standalone).await.context("measuring standalone")?;
     let rate = if args.freshness_rate > 0.0 { args.freshness_rate } else { end_to_end.rate() / 2.0 };
     table.add(end_to_end);
     println!("{table}");
 
+    eprintln!("measuring freshness at {rate:.0} events/s");
     let stream = stream(&args, "freshness", (rate * args.freshness_seconds as f64) as u64)?;
     let freshness = freshness::measure(&standalone, &sender(&args, standalone.url())?, stream, rate)
         .await

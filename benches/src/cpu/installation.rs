@@ -112,7 +112,7 @@ impl Installation {
         let mut process = Process::start(&self.binary, &arguments, &output)?;
         let url = format!("http://127.0.0.1:{port}");
         let probe = if command == "store" { format!("{url}/ping") } else { format!("{url}/readyz") };
-        process.ready(&probe).await.with_context(|| last_lines(&output))?;
+        process.ready(&probe).await?;
         Ok(Service { process, url, store_url })
     }
 }
@@ -123,13 +123,6 @@ const TOKEN_SHA256: &str = "482376a9f539d844f613104f89a49ed369a08b1cced615b08db9
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     Ok(listener.local_addr()?.port())
-}
-
-/// The end of what a process printed, to explain why it failed.
-fn last_lines(output: &Path) -> String {
-    let text = fs::read_to_string(output).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
 #[cfg(test)]

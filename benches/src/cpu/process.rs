@@ -1,7 +1,7 @@
 //! A process under measurement: started, asked for its CPU time and memory, stopped.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub struct Process {
     name: String,
     child: Child,
     pid: u32,
+    output: PathBuf,
 }
 
 impl Process {
@@ -36,11 +37,16 @@ impl Process {
             .spawn()
             .with_context(|| format!("starting {}", binary.display()))?;
         let pid = child.id().context("a process that was just started has an id")?;
-        Ok(Self { name, child, pid })
+        Ok(Self { name, child, pid, output: output.to_owned() })
     }
 
     /// Waits until `GET url` answers 200.
     pub async fn ready(&mut self, url: &str) -> Result<()> {
+        let outcome = self.answers(url).await;
+        outcome.with_context(|| self.last_lines())
+    }
+
+    async fn answers(&mut self, url: &str) -> Result<()> {
         let client = reqwest::Client::new();
         let start = Instant::now();
         while start.elapsed() < READY_WITHIN {
@@ -77,8 +83,15 @@ impl Process {
         ensure!(asked.success(), "{} could not be asked to end", self.name);
         let ended = tokio::time::timeout(STOPPED_WITHIN, self.child.wait()).await;
         let status = ended.with_context(|| format!("{} did not end", self.name))??;
-        ensure!(status.success(), "{} ended with {status}", self.name);
+        ensure!(status.success(), "{} ended with {status}: {}", self.name, self.last_lines());
         Ok(())
+    }
+
+    /// The end of what it printed, to explain why it failed.
+    fn last_lines(&self) -> String {
+        let text = fs::read_to_string(&self.output).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
     }
 }
 
@@ -101,10 +114,20 @@ fn peak_of_status(status: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> Process {
-        let output = tempfile::NamedTempFile::new().unwrap();
+    /// A shell, and the folder that its output is in.
+    fn shell(script: &str) -> (Process, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
         let arguments = ["-c".to_owned(), script.to_owned()];
-        Process::start(Path::new("/bin/sh"), &arguments, output.path()).unwrap()
+        let process = Process::start(Path::new("/bin/sh"), &arguments, &folder.path().join("output"));
+        (process.unwrap(), folder)
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !condition() {
+            assert!(Instant::now() < deadline, "what was waited for never came");
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     #[test]
@@ -122,37 +145,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_busy_process_shows_its_cpu_time() {
-        let process = shell("while :; do :; done");
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while process.cpu().unwrap() < Duration::from_millis(50) {
-            assert!(Instant::now() < deadline, "a busy process used no CPU");
-            tokio::time::sleep(POLL).await;
-        }
+        let (process, _folder) = shell("while :; do :; done");
+        until(|| process.cpu().unwrap() >= Duration::from_millis(50)).await;
         assert!(process.peak_memory().unwrap() > 0);
     }
 
     #[tokio::test]
     async fn a_process_that_ends_is_not_waited_for() {
-        let error = shell("exit 3").ready("http://127.0.0.1:9/readyz").await.unwrap_err().to_string();
-        assert!(error.contains("before it was ready"), "{error}");
+        let (mut process, _folder) = shell("echo out of luck; exit 3");
+        let error = format!("{:#}", process.ready("http://127.0.0.1:9/readyz").await.unwrap_err());
+        assert!(error.contains("before it was ready") && error.contains("out of luck"), "{error}");
     }
 
     #[tokio::test]
     async fn stopping_reports_an_unclean_end() {
-        let graceful = shell("trap 'exit 0' TERM; touch \"$0\"; while :; do sleep 0.02; done");
-        let unclean = shell("trap 'exit 4' TERM; while :; do sleep 0.02; done");
-        // Until a shell has set its trap, SIGTERM ends it at once: its first CPU time comes from after that.
-        for process in [&graceful, &unclean] {
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap().lines().all(|line| {
-                !line.starts_with("SigCgt:")
-                    || u64::from_str_radix(line[7..].trim(), 16).unwrap() & (1 << 14) == 0
-            }) {
-                assert!(Instant::now() < deadline, "the trap was never set");
-                tokio::time::sleep(POLL).await;
-            }
+        for (status, is_clean) in [(0, true), (4, false)] {
+            let script = format!("trap 'exit {status}' TERM; echo trapped; while :; do sleep 0.02; done");
+            let (process, _folder) = shell(&script);
+            // Before a shell has set its trap, SIGTERM would end it at once.
+            until(|| process.last_lines() == "trapped").await;
+            assert_eq!(process.stop().await.is_ok(), is_clean);
         }
-        graceful.stop().await.unwrap();
-        assert!(unclean.stop().await.unwrap_err().to_string().contains("ended with"));
     }
 }
