@@ -62,3 +62,6 @@ fn note_drops(drops: &mut BTreeMap<DropReason, u64>, reason: DropReason, times: 
         *drops.entry(reason).or_default() += times;
     }
 }
+
+#[cfg(test)]
+mod tests;

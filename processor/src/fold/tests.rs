@@ -1,0 +1,162 @@
+//! Laws of the folds: same records, same bytes; what can't be read is set aside; counting does not depend on where batches
+//! are cut.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tally_eventlog::LogRecord;
+use tally_schemas::{Definitions, DropReason, Framing, Matcher, PropertyValue, TrackedEvent};
+use uuid::Uuid;
+
+use super::events::EventsFolder;
+use super::{Folded, Folder, TableInsert};
+
+const NOV_20_2026: i64 = 1_795_132_800_000;
+const DAY_MS: i64 = 86_400_000;
+
+fn folder() -> EventsFolder {
+    EventsFolder::new(Matcher::new(&Definitions::built_in()), Framing::SingleObject)
+}
+
+fn event(name: &str, timestamp: i64, user_id: i64, properties: Vec<(&'static str, PropertyValue<'static>)>) -> Vec<u8> {
+    let event = TrackedEvent {
+        event_id: Uuid::from_u128(1),
+        name: name.to_owned().into(),
+        timestamp,
+        received_at: timestamp,
+        user_id: Some(user_id),
+        project_id: Some(1),
+        namespace_id: None,
+        additional_properties: properties.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+        send_to_snowplow: false,
+        timestamp_clamped: false,
+        client_event_id: false,
+    };
+    let mut bytes = Vec::new();
+    event.encode(&mut bytes);
+    bytes
+}
+
+fn records(values: &[Vec<u8>]) -> Vec<LogRecord> {
+    let record = |(offset, value): (usize, &Vec<u8>)| LogRecord {
+        offset: offset as u64,
+        timestamp: NOV_20_2026,
+        key: None,
+        value: value.clone().into(),
+    };
+    values.iter().enumerate().map(record).collect()
+}
+
+fn fold(records: &[LogRecord]) -> Folded {
+    let mut fold = folder().start(3);
+    records.iter().for_each(|record| fold.add(record));
+    fold.finish()
+}
+
+fn of_table<'a>(folded: &'a Folded, table: &'static str) -> Vec<&'a TableInsert> {
+    folded.inserts.iter().filter(|insert| insert.table == table).collect()
+}
+
+/// The rows of `counters` in `RowBinary`, read back: (day, counter) -> (count, sum in billionths).
+fn counters(folded: &Folded) -> BTreeMap<(u16, String), (u64, i128)> {
+    let mut read = BTreeMap::new();
+    for insert in of_table(folded, "counters") {
+        let mut rest = &insert.body[..];
+        while !rest.is_empty() {
+            let day = u16::from_le_bytes(rest[..2].try_into().unwrap());
+            let length = usize::from(rest[2]);
+            assert!(length < 128, "the test's counters have short names");
+            let (name, numbers) = rest[3..].split_at(length);
+            let count = u64::from_le_bytes(numbers[..8].try_into().unwrap());
+            let sum = i128::from_le_bytes(numbers[8..24].try_into().unwrap());
+            let before = read.insert((day, String::from_utf8(name.to_vec()).unwrap()), (count, sum));
+            assert!(before.is_none(), "one row a day and counter");
+            rest = &numbers[24..];
+        }
+    }
+    read
+}
+
+fn any_event() -> impl Strategy<Value = Vec<u8>> {
+    let names = prop::sample::select(vec!["view_dashboard", "run_pipeline", "create_work_item", "never_defined"]);
+    let values = prop_oneof![
+        (-1000_i64..1000).prop_map(PropertyValue::Long),
+        (-1000_i64..1000).prop_map(|eighths| PropertyValue::Double(eighths as f64 / 8.0)),
+        Just(PropertyValue::String("12".into())),
+        Just(PropertyValue::Null),
+    ];
+    let labels = prop::sample::select(vec!["success", "failed", "incident", "ü"]);
+    (names, 0_i64..60, 1_i64..9, values, labels).prop_map(|(name, days_back, user_id, value, label)| {
+        let properties = vec![("value", value), ("label", PropertyValue::String(label.into()))];
+        event(name, NOV_20_2026 - days_back * DAY_MS, user_id, properties)
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_same_records_always_give_the_same_inserts(values in prop::collection::vec(any_event(), 0..80)) {
+        let records = records(&values);
+        prop_assert_eq!(fold(&records).inserts, fold(&records).inserts);
+    }
+
+    #[test]
+    fn counts_do_not_depend_on_where_batches_are_cut(
+        values in prop::collection::vec(any_event(), 1..80),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let records = records(&values);
+        let (first, second) = records.split_at(cut.index(records.len()));
+        let mut added = counters(&fold(first));
+        for (key, (count, sum)) in counters(&fold(second)) {
+            let both = added.entry(key).or_default();
+            both.0 += count;
+            both.1 += sum;
+        }
+        prop_assert_eq!(added, counters(&fold(&records)));
+    }
+
+    #[test]
+    fn every_insert_stays_in_one_month(values in prop::collection::vec(any_event(), 1..80)) {
+        let folded = fold(&records(&values));
+        for (index, insert) in folded.inserts.iter().enumerate() {
+            let same_place = |other: &TableInsert| (other.table, other.month) == (insert.table, insert.month);
+            prop_assert!(!folded.inserts[..index].iter().any(same_place), "one insert a table and month");
+        }
+        for ((day, _), _) in counters(&folded) {
+            let in_its_month = of_table(&folded, "counters").iter().any(|insert| {
+                insert.month == super::calendar::Months::default().month_of(day)
+            });
+            prop_assert!(in_its_month);
+        }
+    }
+
+    #[test]
+    fn no_bytes_stop_a_fold(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let folded = fold(&records(&[bytes, event("view_dashboard", NOV_20_2026, 1, vec![])]));
+        prop_assert_eq!(of_table(&folded, "events").iter().map(|insert| insert.rows).sum::<u64>(), 1);
+    }
+}
+
+#[test]
+fn a_record_that_is_no_event_becomes_a_dead_letter_with_its_bytes() {
+    let folded = fold(&records(&[b"garbage".to_vec()]));
+    let letters = of_table(&folded, "dead_letters");
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].body.windows(7).any(|window| window == b"garbage"));
+    assert_eq!(folded.drops, BTreeMap::from([(DropReason::Undecodable, 1)]));
+}
+
+#[test]
+fn an_event_that_no_definition_knows_is_kept_and_counted_nowhere() {
+    let folded = fold(&records(&[event("never_defined", NOV_20_2026, 1, vec![])]));
+    let tables: Vec<&str> = folded.inserts.iter().map(|insert| insert.table).collect();
+    assert_eq!(tables, ["events"]);
+    assert_eq!(folded.drops, BTreeMap::from([(DropReason::UnknownEvent, 1)]));
+}
+
+#[test]
+fn a_time_that_the_tables_can_not_hold_becomes_a_dead_letter() {
+    let folded = fold(&records(&[event("view_dashboard", -1, 1, vec![])]));
+    assert_eq!(of_table(&folded, "dead_letters").len(), 1);
+    assert!(of_table(&folded, "events").is_empty());
+}
