@@ -91,7 +91,8 @@ impl Store {
         let mut message = String::new();
         for tries in 0..self.config.tries.max(1) {
             if tries > 0 {
-                tokio::time::sleep(backoff(tries, rand::rng().random_range(0.0..1.0))).await;
+                let pause = backoff(tries, rand::rng().random_range(0.0..1.0));
+                tokio::time::sleep(pause).await;
             }
             if !insert.may_start() {
                 return Err(InsertError::Late { table: insert.table.to_owned(), tries, message });

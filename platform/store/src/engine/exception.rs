@@ -99,7 +99,7 @@ mod tests {
         let frame = Exception::new(1, "X", "y.").frame("tag", "v");
         assert_eq!(
             frame,
-            "\r\n__exception__\r\ntag\r\nCode: 1. DB::Exception: y. (X) (version v (official build))\n62 tag\r\n__exception__\r\n"
+            "\r\n__exception__\r\ntag\r\nCode: 1. DB::Exception: y. (X) (version v (official build))\n60 tag\r\n__exception__\r\n"
         );
     }
 }

@@ -114,13 +114,10 @@ mod tests {
 
     #[test]
     fn statements_end_at_line_final_semicolons() {
-        let sql = "-- one; two;\nCREATE TABLE a (x String DEFAULT ';') ENGINE = Null;\n\nSELECT ';\n';  \n-- the end\n";
+        let sql = "-- one; two;\nCREATE TABLE a (x String DEFAULT ';') ENGINE = Null;\n\nSELECT 1,\n';';  \n-- the end\n";
         assert_eq!(
             statements(sql),
-            [
-                "-- one; two;\nCREATE TABLE a (x String DEFAULT ';') ENGINE = Null",
-                "\nSELECT ';\n'"
-            ]
+            ["-- one; two;\nCREATE TABLE a (x String DEFAULT ';') ENGINE = Null", "\nSELECT 1,\n';'"]
         );
     }
 }

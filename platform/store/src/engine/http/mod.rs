@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod form;
 pub mod request;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rand::RngExt;
@@ -133,19 +134,11 @@ async fn query(server: &Arc<Server>, request: Request<Incoming>) -> Response<Ans
         exception_tag: exception_tag(),
         encoding: None,
     };
-    let multipart = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"multipart/form-data"));
     let head = RequestHead::parse(&parts).and_then(|head| {
         server.credentials.as_ref().map_or(Ok(()), |required| required.check(&head.credentials))?;
-        if multipart {
-            let message = "multipart/form-data (external tables, long parameters) is not supported";
-            return Err(Exception::new(48, "NOT_IMPLEMENTED", message));
-        }
         Ok(head)
     });
-    let head = match head {
+    let mut head = match head {
         Ok(head) => head,
         Err(exception) => {
             RequestBody::new(body, None, false, server.body_limit).discard().await;
@@ -155,7 +148,12 @@ async fn query(server: &Arc<Server>, request: Request<Incoming>) -> Response<Ans
     let mut body = RequestBody::new(body, head.content_encoding, head.request_blocks, server.body_limit);
     answer.query_id = head.query_id.clone().unwrap_or_else(random_query_id);
     answer.encoding = head.answer_encoding;
-    let routed = match read_statement(head.query.as_deref(), &mut body).await {
+    let boundary = form::boundary(&parts.headers);
+    let routed = match read_form(&mut head, boundary.as_deref(), &mut body).await {
+        Ok(()) => read_statement(head.query.as_deref(), &mut body).await,
+        Err(exception) => Err(exception),
+    };
+    let routed = match routed {
         Ok(routed) => routed,
         Err(exception) => {
             body.discard().await;
@@ -185,6 +183,29 @@ enum Routed {
     Insert { sql: String, format: String, first: Bytes },
 }
 
+/// Moves the fields of a form, if the body is one, to the head.
+async fn read_form(
+    head: &mut RequestHead,
+    boundary: Option<&str>,
+    body: &mut RequestBody,
+) -> Result<(), Exception> {
+    let Some(boundary) = boundary else { return Ok(()) };
+    let mut form = BytesMut::new();
+    while let Some(more) = body.next().await? {
+        check_length(form.len() + more.len())?;
+        form.extend_from_slice(&more);
+    }
+    head.add_form(form::fields(&form, boundary)?);
+    Ok(())
+}
+
+fn check_length(length: usize) -> Result<(), Exception> {
+    if length > LONGEST_STATEMENT {
+        return Err(Exception::new(229, "QUERY_IS_TOO_LARGE", "The query is longer than the server's limit"));
+    }
+    Ok(())
+}
+
 /// Reads the URL's query and the body as one text, as far as it is needed to route it.
 async fn read_statement(query: Option<&str>, body: &mut RequestBody) -> Result<Routed, Exception> {
     let mut text = BytesMut::new();
@@ -198,9 +219,7 @@ async fn read_statement(query: Option<&str>, body: &mut RequestBody) -> Result<R
             return Ok(Routed::Insert { sql, format, first });
         }
         let Some(more) = body.next().await? else { break };
-        if text.len() + more.len() > LONGEST_STATEMENT {
-            return Err(Exception::new(229, "QUERY_IS_TOO_LARGE", "The query is longer than the server's limit"));
-        }
+        check_length(text.len() + more.len())?;
         text.extend_from_slice(&more);
     }
     Ok(match statement::head(&text, true) {

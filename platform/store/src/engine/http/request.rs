@@ -118,6 +118,14 @@ impl RequestHead {
         Ok(head)
     }
 
+    /// Adds what a form's fields say; they mean the same as parameters of the URL.
+    pub fn add_form(&mut self, fields: Vec<(String, String)>) {
+        for (name, value) in fields {
+            // A session is named by the URL only: it is claimed before the body is read.
+            self.take(&name, value, &mut SessionFields::default());
+        }
+    }
+
     fn take(&mut self, name: &str, value: String, session: &mut SessionFields) {
         match name {
             "query" => self.query = Some(value),

@@ -1,0 +1,19 @@
+//! The embedded engine, served by a process of its own, as its clients see it. Each file is one promise; `support` starts
+//! the processes.
+
+mod cancellation;
+mod clients;
+mod concurrency;
+mod durability;
+mod http;
+mod inserts;
+mod isolation;
+mod migrations;
+mod streaming;
+mod support;
+
+/// Not a test of its own: the process that the tests talk to is this binary, told by the environment to run an engine.
+#[test]
+fn engine_process() {
+    support::run_engine_if_asked();
+}
