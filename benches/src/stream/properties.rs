@@ -173,13 +173,13 @@ fn page_path(random: &mut Random) -> String {
 fn add_undeclared(random: &mut Random, event: &CatalogueEvent, properties: &mut Properties<'_>) {
     let talkative = random.per_mille(560);
     for name in words::UNDECLARED {
-        if talkative && random.per_mille(700) && !event.properties.iter().any(|declared| declared == name) {
+        if talkative && random.per_mille(700) && !is_taken(event, properties, name) {
             properties.push((Cow::Borrowed(name), undeclared_value(random, name)));
         }
     }
     // The usual names, where the event doesn't declare them: they must be cut before anything counts them.
     for name in ["label", "property", "value"] {
-        if random.per_mille(30) && !event.properties.iter().any(|declared| declared == name) {
+        if random.per_mille(30) && !is_taken(event, properties, name) {
             properties.push((Cow::Borrowed(name), free_value(random, name)));
         }
     }
@@ -187,6 +187,12 @@ fn add_undeclared(random: &mut Random, event: &CatalogueEvent, properties: &mut 
         let nested = random.choose::<&str>(&words::NESTED);
         properties.push((Cow::Borrowed("context"), PropertyValue::Nested(nested)));
     }
+}
+
+/// Whether the event declares the property, or has got it because a filter asks for it undeclared.
+fn is_taken(event: &CatalogueEvent, properties: &Properties<'_>, name: &str) -> bool {
+    event.properties.iter().any(|declared| declared == name)
+        || properties.iter().any(|(sent, _)| sent == name)
 }
 
 fn undeclared_value(random: &mut Random, name: &str) -> PropertyValue {
@@ -261,7 +267,9 @@ mod tests {
 
     #[test]
     fn no_property_is_sent_twice() {
-        for properties in drawn(&filtered_event(), 5_000) {
+        let undeclared_filter = CatalogueEvent { properties: Vec::new(), ..filtered_event() };
+        for properties in drawn(&filtered_event(), 5_000).into_iter().chain(drawn(&undeclared_filter, 5_000))
+        {
             let mut names: Vec<&str> = properties.iter().map(|(name, _)| name.as_ref()).collect();
             names.sort_unstable();
             names.dedup();
