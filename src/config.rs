@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use tally_eventlog::embedded::EmbeddedConfig;
 use tally_eventlog::kafka::KafkaConfig;
 use tally_ingest::IngestConfig;
 use tally_processor::ProcessorConfig;
 use tally_query::QueryConfig;
-use tally_service::config::ConfigError;
 use tally_service::http::HttpConfig;
 use tally_service::logging::LogConfig;
 use tally_store::{Compression, EngineConfig, StoreConfig};
@@ -147,8 +147,16 @@ pub struct SchemaRegistrySection {
 
 impl Config {
     /// The defaults, then `file`, then the environment, then `flags`.
-    pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Self, ConfigError> {
-        tally_service::config::load(DEFAULTS, file, flags)
+    pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Self> {
+        let config: Self = tally_service::config::load(DEFAULTS, file, flags)?;
+        let (ttl, session) = (config.processor.announcement_ttl_s, config.kafka.session_timeout_s);
+        if ttl > session {
+            bail!(
+                "processor.announcement_ttl_s is {ttl}, longer than kafka.session_timeout_s, {session}: a batch could \
+                 be inserted after its partition belongs to another processor"
+            );
+        }
+        Ok(config)
     }
 
     /// The embedded log's settings.
@@ -217,4 +225,34 @@ impl Config {
 
 fn non_empty(text: impl AsRef<str>) -> Option<String> {
     Some(text.as_ref().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotated_file_holds_every_setting_with_its_default() {
+        let config = Config::load(None, &[]).unwrap();
+        assert_eq!(config.ingest, IngestConfig::default());
+        assert_eq!(config.query.limits.max_seconds, QueryConfig::default().limits.max_seconds);
+        assert_eq!(config.store("http://x").request_timeout, StoreConfig::new("http://x").request_timeout);
+        assert_eq!(config.engine().connections, EngineConfig::new("x").connections);
+        assert_eq!(config.kafka_log().session_timeout, KafkaConfig::new("x").session_timeout);
+    }
+
+    #[test]
+    fn what_is_printed_as_the_settings_in_force_loads_again() {
+        let config = Config::load(None, &["ingest.max_events=7".to_owned()]).unwrap();
+        let dumped = tally_service::config::dump(&config).unwrap();
+        let again: Config = tally_service::config::load(&dumped, None, &[]).unwrap();
+        assert_eq!(again.ingest.max_events, 7);
+    }
+
+    #[test]
+    fn an_announcement_never_outlives_the_session() {
+        let refused =
+            Config::load(None, &["processor.announcement_ttl_s=60".to_owned()]).unwrap_err().to_string();
+        assert!(refused.contains("announcement_ttl_s"), "{refused}");
+    }
 }

@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::ConfigArgs;
 use crate::config::{Config, LogKind};
 
+/// How often the directory's file is looked at.
+const DIRECTORY_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The settings in force; `flags` are what a subcommand's own flags add.
 pub fn load_config(args: &ConfigArgs, flags: &[String]) -> Result<Config> {
     let all: Vec<String> = args.set.iter().chain(flags).cloned().collect();
-    Ok(Config::load(args.config.as_deref(), &all)?)
+    Config::load(args.config.as_deref(), &all)
 }
 
 /// The settings in force with logging started, or `None` after printing them, where that was all that was asked for.
@@ -117,10 +120,33 @@ pub fn definitions(config: &Config) -> Result<Arc<Definitions>> {
     Ok(Arc::new(definitions))
 }
 
-/// Users, tokens and projects.
-pub fn directory(config: &Config) -> Result<Arc<Directory>> {
+/// Users, tokens and projects, read again whenever the file changes, until `shutdown`.
+pub fn directory(config: &Config, shutdown: &CancellationToken) -> Result<Arc<Directory>> {
     let file = config.directory_file();
-    Ok(Arc::new(Directory::load(&file).context("make a token first: `tally token create --help`")?))
+    let directory =
+        Arc::new(Directory::load(&file).context("make a token first: `tally token create --help`")?);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow_changes(Arc::clone(&directory))));
+    Ok(directory)
+}
+
+/// Reloads the directory when its file has another time of change; a broken file leaves the last good state in force.
+async fn follow_changes(directory: Arc<Directory>) {
+    let changed_at = || std::fs::metadata(directory.path()).and_then(|metadata| metadata.modified()).ok();
+    let mut loaded = changed_at();
+    loop {
+        tokio::time::sleep(DIRECTORY_INTERVAL).await;
+        let found = changed_at();
+        if found == loaded {
+            continue;
+        }
+        loaded = found;
+        match directory.reload() {
+            Ok(()) => tracing::info!("directory reloaded"),
+            Err(error) => {
+                tracing::error!(%error, "the directory can't be reloaded; the former state stays in force")
+            }
+        }
+    }
 }
 
 /// The numbered SQL files, in order.

@@ -78,7 +78,7 @@ impl Process {
             clock: Arc::clone(&self.clock),
             randomness: Arc::new(ThreadRandomness),
             definitions: Arc::new(Matcher::new(definitions)),
-            framing: self.framings.tracked_event,
+            framings: self.framings,
             registry: self.registry.clone(),
         };
         let ingest = Ingest::new(self.config.ingest.clone(), dependencies)?;

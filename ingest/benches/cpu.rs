@@ -19,7 +19,7 @@ use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TopicSpec, Watermarks,
 };
 use tally_ingest::{Dependencies, Ingest, IngestConfig, ThreadRandomness, router};
-use tally_schemas::{Definitions, Framing, Matcher};
+use tally_schemas::{Definitions, Framings, Matcher};
 use tally_service::clock::system_clock;
 use tally_service::http::{self, HttpConfig};
 use tokio::runtime;
@@ -89,7 +89,7 @@ fn service() -> Router {
         clock: system_clock(),
         randomness: Arc::new(ThreadRandomness),
         definitions: Arc::new(Matcher::new(&Definitions::built_in())),
-        framing: Framing::SingleObject,
+        framings: Framings::default(),
         registry: prometheus::Registry::new(),
     };
     router(Ingest::new(IngestConfig::default(), dependencies).unwrap())

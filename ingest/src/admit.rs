@@ -46,7 +46,7 @@ pub(crate) fn admit(
     for (parameters, random) in events.into_iter().zip(random.chunks_exact(RANDOM_BYTES_PER_ID)) {
         let random = random.try_into().expect("chunks are as long as asked for");
         let event = resolve(ingest, principal, received_at, random, parameters);
-        event.encode_framed(ingest.framing, &mut buffer);
+        event.encode_framed(ingest.framings.tracked_event, &mut buffer);
         ends.push((buffer.len(), event.client_event_id.then_some(event.event_id)));
         let definition = ingest.definitions.lookup(&event.name);
         if let Some(definition) = definition {

@@ -10,7 +10,7 @@ use axum::response::Response;
 use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
-use tally_schemas::{DropReason, Framing, Matcher};
+use tally_schemas::{DropReason, Framings, Matcher};
 use tally_service::api::{self, Access};
 use tally_service::clock::Clock;
 use tally_service::http::{self, HttpConfig};
@@ -37,7 +37,7 @@ pub struct Dependencies {
     /// Known events, for verdicts and the count of undeclared properties; counting itself is the processor's.
     pub definitions: Arc<Matcher>,
     /// How records name their schema.
-    pub framing: Framing,
+    pub framings: Framings,
     /// Where ingest's metrics are registered.
     pub registry: Registry,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Inner {
     pub(crate) access: Access,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) definitions: Arc<Matcher>,
-    pub(crate) framing: Framing,
+    pub(crate) framings: Framings,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) contribution_ids: ContributionIds,
@@ -82,7 +82,7 @@ impl Ingest {
             access: Access { directory: dependencies.directory, clock: dependencies.clock },
             randomness: dependencies.randomness,
             definitions: dependencies.definitions,
-            framing: dependencies.framing,
+            framings: dependencies.framings,
             metrics,
             in_flight,
         })))

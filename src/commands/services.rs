@@ -15,7 +15,7 @@ pub async fn ingest(args: ServiceArgs) -> Result<()> {
     let log = open::log(&process.config).await?;
     let definitions = open::definitions(&process.config)?;
     process.needs_log(&log);
-    process.add_ingest(log, open::directory(&process.config)?, &definitions)?;
+    process.add_ingest(log, open::directory(&process.config, &process.shutdown)?, &definitions)?;
     process.serve(listener).await;
     Ok(())
 }
@@ -41,7 +41,7 @@ pub async fn query(args: ServiceArgs) -> Result<()> {
     let store = open::store(&process.config)?;
     let definitions = open::definitions(&process.config)?;
     process.needs_store(&store);
-    process.add_query(&store, open::directory(&process.config)?, definitions)?;
+    process.add_query(&store, open::directory(&process.config, &process.shutdown)?, definitions)?;
     process.serve(listener).await;
     Ok(())
 }

@@ -11,16 +11,19 @@ use tokio::net::TcpListener;
 use crate::cli::StandaloneArgs;
 use crate::commands::services::serve_beside;
 use crate::config::{Config, Service};
-use crate::open;
 use crate::services::Process;
 use crate::welcome::Welcome;
+use crate::{instance, open};
 
 /// Runs until SIGTERM or Ctrl-C.
 pub async fn run(args: StandaloneArgs) -> Result<()> {
-    let Some(config) = open::settings(&args.config, &flags(&args))? else { return Ok(()) };
+    let Some(mut config) = open::settings(&args.config, &flags(&args))? else { return Ok(()) };
     let listener = http::bind(&config.standalone.listen).await?;
-    let data_dir = &config.standalone.data_dir;
-    std::fs::create_dir_all(data_dir).with_context(|| format!("can't create {}", data_dir.display()))?;
+    let data_dir = config.standalone.data_dir.clone();
+    std::fs::create_dir_all(&data_dir).with_context(|| format!("can't create {}", data_dir.display()))?;
+    if config.query.instance.uuid.is_empty() {
+        config.query.instance.uuid = instance::uuid(&data_dir)?;
+    }
     let welcome = if args.welcome { Some(Welcome::prepare(&config)?) } else { None };
 
     let (engine, store) = open_store(&config).await?;
@@ -35,11 +38,11 @@ pub async fn run(args: StandaloneArgs) -> Result<()> {
 async fn serve(config: Config, listener: TcpListener, store: Store, welcome: Option<Welcome>) -> Result<()> {
     store.migrate(&open::migrations()).await?;
     let log = open::log(&config).await?;
-    let directory = open::directory(&config)?;
     let definitions = open::definitions(&config)?;
     let services = config.standalone.services.clone();
 
     let mut process = Process::new(config, open::shutdown_on_signal()).await?;
+    let directory = open::directory(&process.config, &process.shutdown)?;
     process.needs_log(&log);
     process.needs_store(&store);
     if services.contains(&Service::Ingest) {

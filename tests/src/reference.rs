@@ -17,7 +17,7 @@ impl Expected {
     /// Computes every metric of `definitions` from the NDJSON `stream`, as of the UTC date `today` (`YYYY-MM-DD`).
     pub fn compute(
         python: &Path,
-        definitions: &[&str],
+        definitions: &[String],
         stream: &Path,
         token_user: i64,
         today: &str,

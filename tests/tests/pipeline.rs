@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tally_tests::kafka::Kafka;
-use tally_tests::outside::{corpus, python, require};
+use tally_tests::outside::{corpus, python, require, root};
 use tally_tests::process::{Tally, admin_token, clickhouse, free_port, get_json, run};
 use tally_tests::reference::Expected;
 use tally_tests::wait;
@@ -28,7 +28,7 @@ fn setting<T: FromStr>(name: &str, default: T) -> T {
 /// What one run needs: a folder, a seeded stream, and the reference's answer to it.
 struct Run {
     folder: TempDir,
-    definitions: [String; 2],
+    definitions: Vec<String>,
     token: String,
     events: u64,
     seed: u64,
@@ -44,17 +44,15 @@ impl Run {
         let folder = tempfile::tempdir()?;
         let seed = setting("TALLY_E2E_SEED", u64::from(std::process::id()));
         println!("{test}: {events} events, seed {seed}");
-        let definitions = ["events", "metrics"].map(|part| corpus.join(part).display().to_string());
+        // GitLab's own definitions have no sums and no unique totals; the fixtures have.
+        let folders =
+            [corpus.join("events"), corpus.join("metrics"), root().join("tests/fixtures/definitions")];
+        let definitions: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
         let now = jiff::Timestamp::now().round(jiff::Unit::Second)?.to_string();
         let stream = folder.path().join("stream.ndjson");
-        let mut arguments = vec!["load", "--dry-run"];
-        let (events_text, seed_text, dump) =
-            (events.to_string(), seed.to_string(), stream.display().to_string());
-        arguments.extend(["--events", &events_text, "--seed", &seed_text, "--now", &now, "--dump", &dump]);
-        arguments.extend(["--definitions", &definitions[0], &definitions[1]]);
-        run(&arguments)?;
-        let paths = [definitions[0].as_str(), definitions[1].as_str()];
-        let expected = Expected::compute(&python, &paths, &stream, TOKEN_USER, &now[..10])?;
+        let dump = stream.display().to_string();
+        load(events, seed, &now, &definitions, &["--dry-run", "--dump", &dump])?;
+        let expected = Expected::compute(&python, &definitions, &stream, TOKEN_USER, &now[..10])?;
         let token = admin_token(&folder.path().join("directory.yml"))?;
         Ok(Some(Self { folder, definitions, token, events, seed, now, expected }))
     }
@@ -68,7 +66,7 @@ impl Run {
         vec![
             format!("directory.file={}", self.path("directory.yml")),
             format!("standalone.data_dir={}", self.path("data")),
-            format!("definitions.paths=[{:?}, {:?}]", self.definitions[0], self.definitions[1]),
+            format!("definitions.paths={:?}", self.definitions),
         ]
     }
 
@@ -85,26 +83,11 @@ impl Run {
 
     /// Sends the stream and waits until all of it is acknowledged.
     async fn load(&self, url: &str) -> Result<String> {
-        let [events, seed] = [self.events, self.seed].map(|number| number.to_string());
-        let [url, token, now] = [url, &self.token, &self.now].map(ToOwned::to_owned);
-        let definitions = self.definitions.clone();
+        let (events, seed, now, definitions) =
+            (self.events, self.seed, self.now.clone(), self.definitions.clone());
+        let (url, token) = (url.to_owned(), self.token.clone());
         tokio::task::spawn_blocking(move || {
-            run(&[
-                "load",
-                "--url",
-                &url,
-                "--token",
-                &token,
-                "--events",
-                &events,
-                "--seed",
-                &seed,
-                "--now",
-                &now,
-                "--definitions",
-                &definitions[0],
-                &definitions[1],
-            ])
+            load(events, seed, &now, &definitions, &["--url", &url, "--token", &token])
         })
         .await?
     }
@@ -130,6 +113,15 @@ impl Run {
         println!("{}", self.expected.compare(&file)?);
         Ok(())
     }
+}
+
+/// Runs the load generator on one and the same stream.
+fn load(events: u64, seed: u64, now: &str, definitions: &[String], more: &[&str]) -> Result<String> {
+    let (events, seed) = (events.to_string(), seed.to_string());
+    let mut arguments = vec!["load", "--events", &events, "--seed", &seed, "--now", now, "--definitions"];
+    arguments.extend(definitions.iter().map(String::as_str));
+    arguments.extend(more);
+    run(&arguments)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,7 +98,7 @@ impl Posted {
 fn records(ingest: &Inner, contributions: &[Contribution]) -> Vec<Record> {
     let encoded = contributions.iter().map(|contribution| {
         let mut value = Vec::new();
-        contribution.encode_framed(ingest.framing, &mut value);
+        contribution.encode_framed(ingest.framings.contribution, &mut value);
         let key =
             contribution.client_event_id.then(|| Bytes::copy_from_slice(contribution.event_id.as_bytes()));
         Record { key, value: value.into(), timestamp: contribution.received_at }

@@ -19,7 +19,7 @@ use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TopicSpec, Watermarks,
 };
 use tally_ingest::{Dependencies, Ingest, IngestConfig, Randomness};
-use tally_schemas::{Contribution, Definitions, Framing, Matcher, TrackedEvent, topics};
+use tally_schemas::{Contribution, Definitions, Framings, Matcher, TrackedEvent, topics};
 use tally_service::api;
 use tally_service::clock::FixedClock;
 use tower::ServiceExt;
@@ -195,7 +195,7 @@ impl App {
             clock: Arc::new(FixedClock(now())),
             randomness: Arc::new(Counting(AtomicU64::new(0))),
             definitions: Arc::new(Matcher::new(&definitions)),
-            framing: Framing::SingleObject,
+            framings: Framings::default(),
             registry: registry.clone(),
         };
         let ingest = Ingest::new(config, dependencies).unwrap();
@@ -265,7 +265,7 @@ impl App {
     pub fn contributions(&self) -> Vec<Contribution> {
         let records = self.records(topics::CONTRIBUTIONS);
         let decode =
-            |record: &Record| Contribution::decode_framed(Framing::SingleObject, &record.value).unwrap();
+            |record: &Record| Contribution::decode_framed(Framings::SingleObject, &record.value).unwrap();
         records.iter().map(decode).collect()
     }
 

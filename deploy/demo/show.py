@@ -1,0 +1,33 @@
+"""Prints the readable part of an answer of Tally's: `show.py ping|cube|events`, the answer on standard input."""
+
+import json
+import sys
+
+
+def leaves(tree, path=""):
+    """Every value of the payload with its key path; an object of counts by value is a value, too."""
+    for key, value in tree.items():
+        name = f"{path}.{key}" if path else key
+        if isinstance(value, dict) and any(isinstance(inner, (dict, int, float)) for inner in value.values()) and path.count(".") < 1:
+            yield from leaves(value, name)
+        else:
+            yield name, value
+
+
+def ping(answer):
+    for name, value in leaves(answer):
+        print(f"  {name:<75} {json.dumps(value)}")
+
+
+def cube(answer):
+    for row in answer["results"][0]["data"]:
+        print("  " + "  ".join(f"{value}" for value in row.values()))
+
+
+def events(answer):
+    for event in answer:
+        title = event["target_title"] or (event.get("push_data") or {}).get("commit_title")
+        print(f"  {event['created_at']}  {event['author_username']} {event['action_name']}: {title}")
+
+
+{"ping": ping, "cube": cube, "events": events}[sys.argv[1]](json.load(sys.stdin))
