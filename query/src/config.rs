@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// Settings of the query service.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct QueryConfig {
     /// The address people reach this instance at (`https://tally.example.com`), for the `Link` headers of listings.
     /// Empty: whatever `Host` the request named, over plain HTTP.
@@ -17,7 +17,7 @@ pub struct QueryConfig {
 
 /// The identity fields of the Service Ping.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct InstanceConfig {
     /// The instance's UUID: the same for its whole life.
     pub uuid: String,
@@ -33,7 +33,7 @@ pub struct InstanceConfig {
 
 /// Bounds on each ClickHouse query, sent as its settings: ClickHouse itself ends a query that goes past one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct QueryLimits {
     /// Seconds a query may run (`max_execution_time`).
     pub max_seconds: u32,
@@ -43,16 +43,6 @@ pub struct QueryLimits {
     pub max_rows_read: u64,
     /// Rows a query may return (`max_result_rows`).
     pub max_rows_returned: u64,
-}
-
-impl Default for QueryConfig {
-    fn default() -> Self {
-        Self {
-            external_url: String::new(),
-            instance: InstanceConfig::default(),
-            limits: QueryLimits::default(),
-        }
-    }
 }
 
 impl Default for InstanceConfig {

@@ -380,7 +380,7 @@ fn order<'m>(resolved: &Resolved<'m>, query: &Query) -> Vec<OrderBy<'m>> {
     chosen.map(|(column, descending)| OrderBy { column, descending }).into_iter().collect()
 }
 
-/// The limit and rows of the normalized query's order.
+/// The order as the normalized query shows it; none when none was asked for.
 pub(super) fn order_json(query: &Query) -> Option<serde_json::Value> {
     let order = query.order.as_ref().filter(|order| !order.is_empty())?;
     Some(order.iter().map(|order| json!({"id": order.id, "desc": order.descending})).collect())

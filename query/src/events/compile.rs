@@ -17,7 +17,7 @@ pub(super) fn page(parameters: &Parameters, author_id: i64) -> Statement {
     let offset = statement.bind(Parameter::Unsigned(skipped), "UInt64");
     statement.sql = format!(
         "SELECT id, action, target_type, target_id, target_iid, target_title, project_id, author_id, \
-         toUnixTimestamp64Milli(created_at), imported_from, note, push_data, wiki_page \
+         toUnixTimestamp64Milli(created_at) AS created_at_ms, imported_from, note, push_data, wiki_page \
          FROM contributions WHERE {conditions} \
          ORDER BY created_at {direction}, id {direction} LIMIT {limit} OFFSET {offset}"
     );

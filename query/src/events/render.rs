@@ -72,7 +72,7 @@ pub(super) fn event(row: &ContributionRow, author: Option<&Author>) -> Value {
         "target_type": some_text(&row.target_type),
         "author_id": row.author_id,
         "target_title": some_text(&row.target_title),
-        "created_at": time(row.created_at),
+        "created_at": time(row.created_at_ms),
     });
     if let Some(mut note) = object(&row.note) {
         note.insert("author".to_owned(), author.map_or(Value::Null, Author::to_json));
@@ -212,7 +212,7 @@ mod tests {
             target_title: "A title".into(),
             project_id: 5,
             author_id: 7,
-            created_at: 1_763_461_800_250,
+            created_at_ms: 1_763_461_800_250,
             ..row("closed", "Issue")
         };
         let push_data = json!({"commit_count": 1, "action": "pushed", "ref_type": "branch", "ref": "main"});

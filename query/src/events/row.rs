@@ -20,7 +20,7 @@ pub(super) struct ContributionRow {
     pub project_id: i64,
     pub author_id: i64,
     /// Milliseconds since the epoch.
-    pub created_at: i64,
+    pub created_at_ms: i64,
     pub imported_from: String,
     /// JSON objects.
     pub note: String,

@@ -71,9 +71,9 @@ fn counters(week: Period, month: Period) -> Statement {
     let in_week = week.holds_day(&mut statement);
     let in_month = month.holds_day(&mut statement);
     statement.sql = format!(
-        "SELECT toString(counter), \
-         sumIf(count, {in_week}), sumIf(count, {in_month}), sum(count), \
-         toString(sumIf(sum, {in_week})), toString(sumIf(sum, {in_month})), toString(sum(sum)) \
+        "SELECT counter, sumIf(count, {in_week}) AS count_week, sumIf(count, {in_month}) AS count_month, \
+         sum(count) AS count_all, toString(sumIf(sum, {in_week})) AS sum_week, \
+         toString(sumIf(sum, {in_month})) AS sum_month, toString(sum(sum)) AS sum_all \
          FROM counters GROUP BY counter"
     );
     statement
@@ -84,7 +84,7 @@ fn unique_totals(week: Period, month: Period) -> Statement {
     let in_week = week.holds_day(&mut statement);
     let in_month = month.holds_day(&mut statement);
     statement.sql = format!(
-        "SELECT toString(counter), value, sumIf(count, {in_week}), sumIf(count, {in_month}), sum(count) \
+        "SELECT counter, value, sumIf(count, {in_week}) AS week, sumIf(count, {in_month}) AS month, sum(count) AS all \
          FROM unique_totals GROUP BY counter, value ORDER BY counter, value"
     );
     statement
@@ -95,7 +95,7 @@ fn uniques(week: Period, month: Period) -> Statement {
     let in_week = week.holds_day(&mut statement);
     let in_month = month.holds_day(&mut statement);
     statement.sql = format!(
-        "SELECT toString(counter), uniqCombined64MergeIf(state, {in_week}), uniqCombined64Merge(state) \
+        "SELECT counter, uniqCombined64MergeIf(state, {in_week}) AS week, uniqCombined64Merge(state) AS month \
          FROM uniques WHERE {in_month} GROUP BY counter"
     );
     statement
@@ -109,9 +109,9 @@ fn unions(mapping: &Mapping, week: Period, month: Period) -> Statement {
     let names = statement.bind(Parameter::Texts(mapping.counters.clone()), "Array(String)");
     let unions = statement.bind(Parameter::Integers(mapping.unions.clone()), "Array(Int64)");
     statement.sql = format!(
-        "SELECT pair.1 AS number, uniqCombined64Merge(week), uniqCombined64Merge(month) \
+        "SELECT pair.1 AS number, uniqCombined64Merge(week_state) AS week, uniqCombined64Merge(month_state) AS month \
          FROM (SELECT toString(counter) AS name, \
-         uniqCombined64MergeStateIf(state, {in_week}) AS week, uniqCombined64MergeState(state) AS month \
+         uniqCombined64MergeStateIf(state, {in_week}) AS week_state, uniqCombined64MergeState(state) AS month_state \
          FROM uniques WHERE {in_month} AND counter IN {names} GROUP BY counter) AS merged \
          INNER JOIN (SELECT arrayJoin(arrayZip({unions}, {names})) AS pair, pair.2 AS name) AS members \
          ON merged.name = members.name GROUP BY number"

@@ -6,6 +6,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::compile::Statements;
+use crate::statement::Statement;
 use crate::warehouse::{Warehouse, WarehouseError};
 
 /// Label of the ping's queries in the metrics.
@@ -58,31 +59,48 @@ struct UnionRow {
     month: u64,
 }
 
+/// Runs the statements at once: each keeps about one core busy.
 pub(super) async fn execute(
     warehouse: &Warehouse,
     statements: &Statements,
 ) -> Result<Readings, WarehouseError> {
+    let (counters, unique_totals, uniques, unions) = tokio::try_join!(
+        warehouse.rows::<CounterRow>(PURPOSE, &statements.counters),
+        totals(warehouse, statements.unique_totals.as_ref()),
+        warehouse.rows::<UniqueRow>(PURPOSE, &statements.uniques),
+        unions(warehouse, &statements.unions),
+    )?;
     let mut readings = Readings::default();
-    for row in warehouse.rows::<CounterRow>(PURPOSE, &statements.counters).await? {
+    for row in counters {
         let sums = [&row.sum_week, &row.sum_month, &row.sum_all].map(|text| decimal(text));
         readings.counts.insert(row.counter.clone(), [row.count_week, row.count_month, row.count_all]);
         readings.sums.insert(row.counter, sums);
     }
-    if let Some(statement) = &statements.unique_totals {
-        for row in warehouse.rows::<TotalsRow>(PURPOSE, statement).await? {
-            let counts = [row.week, row.month, row.all];
-            readings.unique_totals.entry(row.counter).or_default().push((row.value, counts));
-        }
+    for row in unique_totals {
+        let counts = [row.week, row.month, row.all];
+        readings.unique_totals.entry(row.counter).or_default().push((row.value, counts));
     }
-    for row in warehouse.rows::<UniqueRow>(PURPOSE, &statements.uniques).await? {
-        readings.uniques.insert(row.counter, [row.week, row.month]);
-    }
-    for statement in &statements.unions {
-        for row in warehouse.rows::<UnionRow>(PURPOSE, statement).await? {
-            readings.unions.insert(row.number as usize, [row.week, row.month]);
-        }
-    }
+    readings.uniques = uniques.into_iter().map(|row| (row.counter, [row.week, row.month])).collect();
+    readings.unions = unions.into_iter().map(|row| (row.number as usize, [row.week, row.month])).collect();
     Ok(readings)
+}
+
+async fn totals(
+    warehouse: &Warehouse,
+    statement: Option<&Statement>,
+) -> Result<Vec<TotalsRow>, WarehouseError> {
+    match statement {
+        Some(statement) => warehouse.rows(PURPOSE, statement).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+async fn unions(warehouse: &Warehouse, statements: &[Statement]) -> Result<Vec<UnionRow>, WarehouseError> {
+    let mut rows = Vec::new();
+    for statement in statements {
+        rows.append(&mut warehouse.rows(PURPOSE, statement).await?);
+    }
+    Ok(rows)
 }
 
 /// The nearest double to a `Decimal(38, 9)`: what every JSON reader makes of the number.

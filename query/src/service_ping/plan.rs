@@ -59,7 +59,7 @@ impl Plan {
         self.metrics.len()
     }
 
-    /// Whether any metric sums or counts a property's values; without one, the table needs no reading.
+    /// Whether any metric counts how often a property's values occurred; without one, the table needs no reading.
     pub(super) fn has_unique_totals(&self) -> bool {
         self.metrics.iter().any(|metric| matches!(metric.source, Source::UniqueTotals { .. }))
     }

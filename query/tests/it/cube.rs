@@ -1,0 +1,327 @@
+//! Cube loads over known rows: what is counted, when, in which form, and whose rows they are.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::app::{ALICE, BOB, ROOT, TestApp, with_app};
+
+const LOAD: &str = "/api/v4/projects/42/product_analytics/request/load";
+
+/// Rows of project 42, a copy of which belongs to project 43 under other names.
+const ROWS: &str = "INSERT INTO events (event_id, name, timestamp, user_id, project_id, additional_properties) VALUES \
+    ('00000000-0000-0000-0000-000000000001', 'open', '2026-11-02 00:00:00.000', 1, 42, '{\"label\":\"red\",\"value\":2.5}'), \
+    ('00000000-0000-0000-0000-000000000002', 'open', '2026-11-02 23:59:59.999', 2, 42, '{\"label\":\"it''s\"}'), \
+    ('00000000-0000-0000-0000-000000000003', 'close', '2026-11-03 12:00:00.000', 1, 42, ''), \
+    ('00000000-0000-0000-0000-000000000004', 'close', '2026-11-05 07:30:00.123', 0, 42, ''), \
+    ('00000000-0000-0000-0000-000000000005', 'secret', '2026-11-02 10:00:00.000', 99, 43, ''), \
+    ('00000000-0000-0000-0000-000000000006', 'nobody', '2026-11-02 10:00:00.000', 99, 0, '')";
+
+async fn data(app: &TestApp, query: Value) -> Value {
+    let answer = app.post(LOAD, ALICE, &json!({"query": query, "queryType": "multi"})).await;
+    answer.json()["results"][0]["data"].clone()
+}
+
+#[test]
+fn one_measure_one_dimension_and_one_time_dimension() {
+    with_app("cube_three", |app| async move {
+        app.sql(ROWS).await;
+        let query = json!({
+            "measures": ["TrackedEvents.count"],
+            "dimensions": ["TrackedEvents.eventName"],
+            "timeDimensions": [{"dimension": "TrackedEvents.derivedTstamp", "granularity": "day", "dateRange": ["2026-11-02", "2026-11-03"]}],
+            "order": [["TrackedEvents.derivedTstamp", "asc"]],
+        });
+        insta::assert_json_snapshot!(app.post(LOAD, ALICE, &json!({"query": query})).await.json());
+    });
+}
+
+#[test]
+fn a_get_answers_as_a_post_does() {
+    with_app("cube_get", |app| async move {
+        app.sql(ROWS).await;
+        let query = json!({"measures": ["TrackedEvents.count"], "dimensions": ["TrackedEvents.eventName"]});
+        let encoded =
+            query.to_string().bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
+        let posted = app.post(LOAD, ALICE, &json!({"query": query})).await.json();
+        assert_eq!(app.get(&format!("{LOAD}?query={encoded}&queryType=multi"), ALICE).await.json(), posted);
+        let by_path = LOAD.replace("/42/", "/group%2Fshop/");
+        assert_eq!(app.post(&by_path, ALICE, &json!({"query": query})).await.json(), posted);
+        let bare = app.get(&format!("{LOAD}?query={encoded}&queryType=single"), ALICE).await.json();
+        assert_eq!(bare, posted["results"][0]);
+    });
+}
+
+#[test]
+fn another_projects_rows_never_appear() {
+    with_app("cube_tenant", |app| async move {
+        app.sql(ROWS).await;
+        let count = json!({"measures": ["TrackedEvents.count"]});
+        assert_eq!(data(&app, count.clone()).await, json!([{"TrackedEvents.count": "4"}]));
+        let other = LOAD.replace("/42/", "/43/");
+        for token in [BOB, ROOT] {
+            let answer = app.post(&other, token, &json!({"query": count})).await.json();
+            assert_eq!(answer["results"][0]["data"], json!([{"TrackedEvents.count": "1"}]));
+        }
+        // Neither a filter that is true for everything nor a filter on the project itself widens the answer.
+        let everything = json!({
+            "dimensions": ["TrackedEvents.projectId"],
+            "filters": [{"or": [
+                {"member": "TrackedEvents.projectId", "operator": "set"},
+                {"member": "TrackedEvents.projectId", "operator": "equals", "values": ["43"]},
+                {"member": "TrackedEvents.eventName", "operator": "equals", "values": ["x') OR 1=1 --"]},
+            ]}],
+        });
+        assert_eq!(data(&app, everything).await, json!([{"TrackedEvents.projectId": "42"}]));
+        let only_other = json!({
+            "dimensions": ["TrackedEvents.eventName"],
+            "filters": [{"member": "TrackedEvents.projectId", "operator": "equals", "values": ["43"]}],
+        });
+        assert_eq!(data(&app, only_other).await, json!([]));
+    });
+}
+
+#[test]
+fn granularities_bucket_in_the_querys_time_zone() {
+    with_app("cube_granularities", |app| async move {
+        app.sql(ROWS).await;
+        let time = "TrackedEvents.derivedTstamp";
+        for (granularity, zone, labels) in [
+            (
+                "second",
+                "UTC",
+                vec![
+                    "2026-11-02T00:00:00.000",
+                    "2026-11-02T23:59:59.000",
+                    "2026-11-03T12:00:00.000",
+                    "2026-11-05T07:30:00.000",
+                ],
+            ),
+            (
+                "minute",
+                "UTC",
+                vec![
+                    "2026-11-02T00:00:00.000",
+                    "2026-11-02T23:59:00.000",
+                    "2026-11-03T12:00:00.000",
+                    "2026-11-05T07:30:00.000",
+                ],
+            ),
+            (
+                "hour",
+                "UTC",
+                vec![
+                    "2026-11-02T00:00:00.000",
+                    "2026-11-02T23:00:00.000",
+                    "2026-11-03T12:00:00.000",
+                    "2026-11-05T07:00:00.000",
+                ],
+            ),
+            (
+                "hour",
+                "America/Los_Angeles",
+                vec![
+                    "2026-11-01T16:00:00.000",
+                    "2026-11-02T15:00:00.000",
+                    "2026-11-03T04:00:00.000",
+                    "2026-11-04T23:00:00.000",
+                ],
+            ),
+            (
+                "day",
+                "UTC",
+                vec!["2026-11-02T00:00:00.000", "2026-11-03T00:00:00.000", "2026-11-05T00:00:00.000"],
+            ),
+            (
+                "day",
+                "America/Los_Angeles",
+                vec![
+                    "2026-11-01T00:00:00.000",
+                    "2026-11-02T00:00:00.000",
+                    "2026-11-03T00:00:00.000",
+                    "2026-11-04T00:00:00.000",
+                ],
+            ),
+            ("week", "UTC", vec!["2026-11-02T00:00:00.000"]),
+            ("week", "America/Los_Angeles", vec!["2026-10-26T00:00:00.000", "2026-11-02T00:00:00.000"]),
+            ("month", "UTC", vec!["2026-11-01T00:00:00.000"]),
+            ("quarter", "UTC", vec!["2026-10-01T00:00:00.000"]),
+            ("year", "Asia/Kathmandu", vec!["2026-01-01T00:00:00.000"]),
+        ] {
+            let query = json!({
+                "timeDimensions": [{"dimension": time, "granularity": granularity}],
+                "timezone": zone,
+            });
+            let key = format!("{time}.{granularity}");
+            let expected: Vec<Value> = labels.iter().map(|label| json!({&key: label, time: label})).collect();
+            assert_eq!(data(&app, query).await, Value::from(expected), "{granularity} {zone}");
+        }
+    });
+}
+
+#[test]
+fn date_ranges_include_their_last_millisecond() {
+    with_app("cube_ranges", |app| async move {
+        app.sql(ROWS).await;
+        let time = "TrackedEvents.derivedTstamp";
+        for (range, zone, count) in [
+            (json!(["2026-11-02", "2026-11-02"]), "UTC", "2"),
+            (json!("2026-11-02"), "UTC", "2"),
+            (json!(["2026-11-02T00:00:00.001", "2026-11-02T23:59:59.998"]), "UTC", "0"),
+            (json!(["2026-11-02"]), "America/Los_Angeles", "1"),
+            (json!(["2026-11-04"]), "America/Los_Angeles", "1"),
+            (json!(["2026-11-08", "2026-11-02"]), "UTC", "0"),
+        ] {
+            let query = json!({
+                "measures": ["TrackedEvents.count"],
+                "timeDimensions": [{"dimension": time, "dateRange": range}],
+                "timezone": zone,
+            });
+            assert_eq!(data(&app, query).await, json!([{"TrackedEvents.count": count}]), "{range} {zone}");
+        }
+    });
+}
+
+#[test]
+fn values_are_text_and_absent_ones_null() {
+    with_app("cube_values", |app| async move {
+        app.sql(ROWS).await;
+        let query = json!({
+            "measures": ["TrackedEvents.uniqueUsersCount"],
+            "dimensions": ["TrackedEvents.eventId", "TrackedEvents.userId", "TrackedEvents.label", "TrackedEvents.value", "TrackedEvents.derivedTstamp"],
+            "order": {"TrackedEvents.eventId": "asc"},
+        });
+        insta::assert_json_snapshot!(data(&app, query).await);
+    });
+}
+
+#[test]
+fn filters_select_rows_and_groups() {
+    with_app("cube_filters", |app| async move {
+        app.sql(ROWS).await;
+        let member = |name: &str, operator: &str, values: Value| json!({"member": format!("TrackedEvents.{name}"), "operator": operator, "values": values});
+        for (filter, count) in [
+            (member("eventName", "equals", json!(["open"])), "2"),
+            (member("eventName", "in", json!(["open", "close"])), "4"),
+            (member("eventName", "notEquals", json!(["open"])), "2"),
+            (member("eventName", "contains", json!(["LOS"])), "2"),
+            (member("eventName", "contains", json!(["%"])), "0"),
+            (member("eventName", "startsWith", json!(["Op"])), "2"),
+            (member("eventName", "notEndsWith", json!(["SE"])), "2"),
+            (member("label", "equals", json!(["it's"])), "1"),
+            (member("label", "equals", json!(["red", null])), "3"),
+            (member("label", "notEquals", json!(["red"])), "3"),
+            (member("label", "notEquals", json!(["red", null])), "1"),
+            (member("label", "set", json!([])), "2"),
+            (member("label", "notSet", json!([])), "2"),
+            (member("label", "equals", json!(["\\' \n\t"])), "0"),
+            (member("userId", "gt", json!([1])), "1"),
+            (member("userId", "lte", json!(["2"])), "3"),
+            (member("value", "gte", json!(["2.5"])), "1"),
+            (member("derivedTstamp", "inDateRange", json!(["2026-11-02", "2026-11-03"])), "3"),
+            (member("derivedTstamp", "notInDateRange", json!(["2026-11-02", "2026-11-03"])), "1"),
+            (member("derivedTstamp", "beforeDate", json!(["2026-11-03"])), "2"),
+            (member("derivedTstamp", "afterOrOnDate", json!(["2026-11-03"])), "2"),
+            (member("eventId", "equals", json!(["00000000-0000-0000-0000-000000000005"])), "0"),
+            (
+                json!({"and": [member("eventName", "equals", json!(["open"])), member("label", "set", json!([]))]}),
+                "2",
+            ),
+            (
+                json!({"or": [member("eventName", "equals", json!(["close"])), member("userId", "equals", json!([2]))]}),
+                "3",
+            ),
+            (json!({"or": []}), "4"),
+        ] {
+            let query = json!({"measures": ["TrackedEvents.count"], "filters": [filter]});
+            assert_eq!(data(&app, query).await, json!([{"TrackedEvents.count": count}]), "{filter}");
+        }
+        let groups = json!({
+            "measures": ["TrackedEvents.uniqueUsersCount"],
+            "dimensions": ["TrackedEvents.eventName"],
+            "filters": [member("uniqueUsersCount", "gt", json!(["1"]))],
+        });
+        let expected = json!([{"TrackedEvents.eventName": "open", "TrackedEvents.uniqueUsersCount": "2"}]);
+        assert_eq!(data(&app, groups).await, expected);
+    });
+}
+
+#[test]
+fn segments_limits_offsets_and_totals() {
+    with_app("cube_pages", |app| async move {
+        app.sql(ROWS).await;
+        let known = json!({"measures": ["TrackedEvents.count"], "segments": ["TrackedEvents.knownUsers"]});
+        assert_eq!(data(&app, known).await, json!([{"TrackedEvents.count": "3"}]));
+        let page = json!({
+            "dimensions": ["TrackedEvents.eventId"], "order": {"TrackedEvents.eventId": "desc"},
+            "limit": 1, "offset": 1, "total": true,
+        });
+        let answer = app.post(LOAD, ALICE, &json!({"query": page})).await.json();
+        let expected = json!([{"TrackedEvents.eventId": "00000000-0000-0000-0000-000000000003"}]);
+        assert_eq!(answer["results"][0]["data"], expected);
+        assert_eq!(answer["results"][0]["total"], 4);
+        let none = json!({"dimensions": ["TrackedEvents.eventId"], "limit": 0});
+        assert_eq!(data(&app, none).await, json!([]));
+        let one_row = json!({"measures": ["TrackedEvents.count"], "total": true});
+        assert_eq!(app.post(LOAD, ALICE, &json!({"query": one_row})).await.json()["results"][0]["total"], 1);
+    });
+}
+
+#[test]
+fn missing_days_of_a_filtered_range_are_filled() {
+    with_app("cube_gaps", |app| async move {
+        app.sql(ROWS).await;
+        let time = "TrackedEvents.derivedTstamp";
+        let query = json!({
+            "measures": ["TrackedEvents.count"],
+            "timeDimensions": [{"dimension": time, "granularity": "day"}],
+            "filters": [{"member": time, "operator": "inDateRange", "values": ["2026-11-02", "2026-11-05"]}],
+        });
+        let days: Vec<(String, String)> = data(&app, query)
+            .await
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                (
+                    row[time].as_str().unwrap()[..10].to_owned(),
+                    row["TrackedEvents.count"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect();
+        let expected = [("2026-11-02", "2"), ("2026-11-03", "1"), ("2026-11-05", "1"), ("2026-11-04", "0")];
+        assert_eq!(days, expected.map(|(day, count)| (day.to_owned(), count.to_owned())));
+    });
+}
+
+#[test]
+fn refusals_have_gitlabs_form() {
+    with_app("cube_refusals", |app| async move {
+        for (body, status, answer) in [
+            (json!({}), 400, json!({"error": "query is missing"})),
+            (json!({"query": "undefined"}), 400, json!({"message": "Query param is required"})),
+            (
+                json!({"query": {"measures": ["TrackedEvents.nope"]}}),
+                400,
+                json!({"message": "'nope' not found for path 'TrackedEvents.nope'"}),
+            ),
+            (
+                json!({"query": {"foo": 1}}),
+                400,
+                json!({"message": "Invalid query format: \"foo\" is not allowed"}),
+            ),
+            (
+                json!({"query": {"measures": ["TrackedEvents.count"], "limit": 50_001}}),
+                400,
+                json!({"message": "Error: The query limit has been exceeded."}),
+            ),
+        ] {
+            let refusal = app.post(LOAD, ALICE, &body).await;
+            assert_eq!((refusal.status.as_u16(), refusal.any_json()), (status, answer), "{body}");
+        }
+        app.sql("DROP TABLE events").await;
+        let query = json!({"query": {"measures": ["TrackedEvents.count"]}});
+        let missing = app.post(LOAD, ALICE, &query).await;
+        assert_eq!(missing.status, StatusCode::NOT_FOUND);
+        assert_eq!(missing.any_json(), json!({"message": "404 Clickhouse Database Not Found"}));
+    });
+}

@@ -1,0 +1,12 @@
+//! The query service against the embedded engine: the real tables, known rows, exact answers over HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod access;
+mod app;
+mod cube;
+mod engine;
+mod events;
+mod metric_definitions;
+mod scale;
+mod service_ping;
