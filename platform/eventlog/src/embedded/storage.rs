@@ -14,6 +14,10 @@ use super::repair;
 use crate::error::LogError;
 use crate::topic::Watermarks;
 
+/// Journals that are kept until everything in them is in files of its keyspace. They are the larger part of what a log
+/// with a short retention takes on disk.
+const JOURNAL_BYTES: u64 = 192 << 20;
+
 /// Where a chunk is: (topic id, partition, base offset), big-endian, so that byte order is offset order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ChunkKey {
@@ -239,6 +243,7 @@ fn open_database(directory: &Path) -> fjall::Result<Database> {
     Database::builder(directory)
         .journal_compression(fjall::CompressionType::None)
         .manual_journal_persist(true)
+        .max_journaling_size(JOURNAL_BYTES)
         .worker_threads(2)
         .open()
 }

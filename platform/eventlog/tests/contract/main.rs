@@ -9,6 +9,7 @@ mod crash;
 mod disk_full;
 mod frozen;
 mod groups;
+mod outage;
 mod subject;
 
 use subject::Subject;
