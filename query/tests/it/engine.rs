@@ -54,5 +54,8 @@ fn engine_process() {
         println!("{ANNOUNCEMENT}{}", engine.url());
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
         engine.shutdown().await;
+        data.close().unwrap();
     });
+    // The harness would report to a pipe that nobody reads any more.
+    std::process::exit(0);
 }
