@@ -100,16 +100,66 @@ fn meaning_of_code(code: u32) -> Meaning {
         // TOO_LARGE_STRING_SIZE, SIZES_OF_ARRAYS_DONT_MATCH, VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE,
         // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN, CANNOT_PARSE_UUID, DECIMAL_OVERFLOW, CANNOT_PARSE_BOOL,
         // VIOLATED_CONSTRAINT, CANNOT_READ_MAP_FROM_TEXT, CANNOT_PARSE_IPV4, CANNOT_PARSE_IPV6, UNKNOWN_ELEMENT_OF_ENUM
-        6 | 7 | 19 | 25..=27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 128 | 130 | 131 | 190 | 321 | 349 | 376
-        | 407 | 467 | 469 | 563 | 675 | 676 | 691 => Meaning::BadData,
+        6
+        | 7
+        | 19
+        | 25..=27
+        | 33
+        | 38
+        | 41
+        | 53
+        | 69
+        | 70
+        | 72
+        | 117
+        | 128
+        | 130
+        | 131
+        | 190
+        | 321
+        | 349
+        | 376
+        | 407
+        | 467
+        | 469
+        | 563
+        | 675
+        | 676
+        | 691 => Meaning::BadData,
         // RECEIVED_ERROR_FROM_REMOTE_IO_SERVER, CANNOT_READ_FROM_SOCKET, CANNOT_WRITE_TO_SOCKET, TIMEOUT_EXCEEDED,
         // READONLY, CANNOT_ALLOCATE_MEMORY, QUOTA_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES, NO_FREE_CONNECTION,
         // SOCKET_TIMEOUT, NETWORK_ERROR, NO_ZOOKEEPER, ABORTED, MEMORY_LIMIT_EXCEEDED, TABLE_IS_READ_ONLY, TOO_MANY_PARTS,
         // NO_ACTIVE_REPLICAS, CANNOT_DECOMPRESS, ALL_CONNECTION_TRIES_FAILED, UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE,
         // REPLICA_IS_NOT_IN_QUORUM, SHARD_HAS_NO_CONNECTIONS, UNKNOWN_STATUS_OF_INSERT, UNFINISHED, QUERY_WAS_CANCELLED,
         // CANNOT_SCHEDULE_TASK, DEADLOCK_AVOIDED, TOO_MANY_MUTATIONS, TABLE_IS_BEING_RESTARTED, KEEPER_EXCEPTION
-        86 | 95 | 96 | 159 | 164 | 173 | 201..=203 | 209 | 210 | 225 | 236 | 241 | 242 | 252 | 254 | 271 | 279
-        | 286 | 289 | 297 | 319 | 341 | 394 | 439 | 473 | 692 | 733 | 999 => Meaning::Passing,
+        86
+        | 95
+        | 96
+        | 159
+        | 164
+        | 173
+        | 201..=203
+        | 209
+        | 210
+        | 225
+        | 236
+        | 241
+        | 242
+        | 252
+        | 254
+        | 271
+        | 279
+        | 286
+        | 289
+        | 297
+        | 319
+        | 341
+        | 394
+        | 439
+        | 473
+        | 692
+        | 733
+        | 999 => Meaning::Passing,
         _ => Meaning::Standing,
     }
 }
@@ -121,8 +171,14 @@ mod tests {
     #[test]
     fn errors_are_told_apart_by_clickhouses_code() {
         let cases = [
-            ("Code: 252. DB::Exception: Too many parts (301). (TOO_MANY_PARTS) (version 26.7)", Meaning::Passing),
-            ("Code: 241. DB::Exception: (total) memory limit exceeded (MEMORY_LIMIT_EXCEEDED)", Meaning::Passing),
+            (
+                "Code: 252. DB::Exception: Too many parts (301). (TOO_MANY_PARTS) (version 26.7)",
+                Meaning::Passing,
+            ),
+            (
+                "Code: 241. DB::Exception: (total) memory limit exceeded (MEMORY_LIMIT_EXCEEDED)",
+                Meaning::Passing,
+            ),
             ("Code: 242. DB::Exception: Table is in readonly mode (TABLE_IS_READ_ONLY)", Meaning::Passing),
             ("Code: 999. Coordination::Exception: Session expired. (KEEPER_EXCEPTION)", Meaning::Passing),
             ("503 Service Unavailable", Meaning::Passing),

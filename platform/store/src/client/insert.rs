@@ -52,7 +52,9 @@ pub enum InsertError {
     #[error("insert into {table} failed {tries} times: {message}")]
     Outage { table: String, tries: u32, message: String },
     /// Not tried again, as its time was over. Announce it anew, then send it again. It may have succeeded.
-    #[error("insert into {table} may not start any more: announced too long ago, after {tries} tries: {message}")]
+    #[error(
+        "insert into {table} may not start any more: announced too long ago, after {tries} tries: {message}"
+    )]
     Late { table: String, tries: u32, message: String },
     /// ClickHouse refused the data; the same bytes will be refused again.
     #[error("insert into {table} was refused: {message}")]
@@ -101,7 +103,13 @@ impl Store {
             message = describe(&error);
             match meaning(&error) {
                 Meaning::Passing => {
-                    tracing::warn!(table = insert.table, token = insert.token, tries, error = message, "insert failed");
+                    tracing::warn!(
+                        table = insert.table,
+                        token = insert.token,
+                        tries,
+                        error = message,
+                        "insert failed"
+                    );
                 }
                 Meaning::Standing => {
                     let (table, tries) = (insert.table.to_owned(), tries + 1);
@@ -117,10 +125,8 @@ impl Store {
     }
 
     async fn insert_once(&self, sql: &str, insert: &Insert<'_>) -> Result<(), clickhouse::error::Error> {
-        let mut request = self
-            .client
-            .insert_formatted_with(sql)
-            .with_setting("insert_deduplication_token", &insert.token);
+        let mut request =
+            self.client.insert_formatted_with(sql).with_setting("insert_deduplication_token", &insert.token);
         for (name, value) in ONE_BLOCK {
             request = request.with_setting(name, value);
         }

@@ -18,7 +18,7 @@ pub use self::{
 
 /// Shorter than any keep-alive of ClickHouse, so that a pooled connection is never one that it is just closing.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
-const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// How bodies travel between Tally and ClickHouse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -95,11 +95,7 @@ pub fn run(mut connection: Connection, tickets: &Receiver<Arc<Ticket>>) {
     }
 }
 
-fn receive(
-    tickets: &Receiver<Arc<Ticket>>,
-    open: bool,
-    idle: bool,
-) -> Result<Arc<Ticket>, RecvTimeoutError> {
+fn receive(tickets: &Receiver<Arc<Ticket>>, open: bool, idle: bool) -> Result<Arc<Ticket>, RecvTimeoutError> {
     if !open {
         std::thread::sleep(REPEAT);
         return Err(RecvTimeoutError::Timeout);
@@ -112,8 +108,9 @@ fn receive(
 
 fn kill(connection: &mut Connection, ticket: &Ticket) {
     let mark = ticket.mark();
-    let sql =
-        format!("KILL QUERY WHERE endsWith(query, '{mark}') OR startsWith(query, '{mark}') ASYNC FORMAT Null");
+    let sql = format!(
+        "KILL QUERY WHERE endsWith(query, '{mark}') OR startsWith(query, '{mark}') ASYNC FORMAT Null"
+    );
     if let Err(error) = connection.query(sql.as_bytes(), "Null", &[]) {
         tracing::warn!(error, "could not cancel a query");
     }

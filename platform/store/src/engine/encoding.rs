@@ -67,7 +67,7 @@ impl ContentEncoding {
 pub enum Encoder {
     Plain,
     Lz4Blocks,
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
     Lz4Frame(Box<FrameEncoder<Vec<u8>>>),
 }
 
@@ -76,7 +76,9 @@ impl Encoder {
     pub fn new(lz4_blocks: bool, encoding: Option<ContentEncoding>) -> Self {
         match encoding {
             _ if lz4_blocks => Self::Lz4Blocks,
-            Some(ContentEncoding::Gzip) => Self::Gzip(GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL))),
+            Some(ContentEncoding::Gzip) => {
+                Self::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL))))
+            }
             Some(ContentEncoding::Lz4Frame) => Self::Lz4Frame(Box::new(FrameEncoder::new(Vec::new()))),
             Some(ContentEncoding::Deflate) | None => Self::Plain,
         }

@@ -53,8 +53,28 @@ impl Exception {
             // UNKNOWN_USER, WRONG_PASSWORD, ACCESS_DENIED, SET_NON_GRANTED_ROLE, AUTHENTICATION_FAILED
             192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
             // Whatever can't be parsed, and BAD_ARGUMENTS.
-            6 | 8 | 15 | 25..=27 | 36..=38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167 | 168 | 223 | 321 | 376
-            | 408 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
+            6
+            | 8
+            | 15
+            | 25..=27
+            | 36..=38
+            | 41
+            | 44
+            | 53
+            | 62
+            | 72
+            | 117
+            | 123
+            | 167
+            | 168
+            | 223
+            | 321
+            | 376
+            | 408
+            | 427
+            | 441
+            | 675
+            | 676 => StatusCode::BAD_REQUEST,
             // UNKNOWN_TABLE, UNKNOWN_DATABASE, UNKNOWN_SETTING and the other unknown things.
             46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => StatusCode::NOT_FOUND,
             // TIMEOUT_EXCEEDED

@@ -20,7 +20,7 @@ use super::{
     query_log::{LogEntry, QueryLog},
     session::{SessionRequest, Sessions},
     settings,
-    statement::Tail,
+    statement::{StatementKind, Tail},
 };
 
 /// What every request runs with.
@@ -178,7 +178,11 @@ impl Engine {
     /// A connection with no state.
     pub fn connect(&self) -> Result<Connection, Exception> {
         self.library.connect(&self.arguments).ok_or_else(|| {
-            Exception::new(1001, "STD_EXCEPTION", "The engine refused a connection; its reason is on standard error.")
+            Exception::new(
+                1001,
+                "STD_EXCEPTION",
+                "The engine refused a connection; its reason is on standard error.",
+            )
         })
     }
 }
@@ -229,7 +233,7 @@ fn serve_in_session(
 /// Whether a statement changes its session: `SET`, `USE`, temporary tables.
 fn leaves_state(work: &Work) -> bool {
     match work {
-        Work::Statement { tail, .. } => tail.temporary || tail.session,
+        Work::Statement { tail, .. } => tail.temporary || tail.kind == StatementKind::Session,
         Work::Insert { .. } => false,
     }
 }
@@ -267,16 +271,20 @@ fn statement(
 ) -> Result<Counts, Stop> {
     let Work::Statement { sql, tail, format } = &request.work else { return Ok(Counts::default()) };
     if tail.outfile {
-        return Err(Exception::new(48, "NOT_IMPLEMENTED", "INTO OUTFILE and FROM INFILE are not allowed").into());
+        return Err(
+            Exception::new(48, "NOT_IMPLEMENTED", "INTO OUTFILE and FROM INFILE are not allowed").into()
+        );
     }
     let (count, class) = connection.classify(sql);
-    if count > 1 && !tail.insert {
-        return Err(Exception::new(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)").into());
+    if count > 1 && tail.kind != StatementKind::Insert {
+        return Err(
+            Exception::new(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)").into()
+        );
     }
     if request.read_only && matches!(class, StatementClass::Mutating | StatementClass::Control) {
         return Err(read_only().into());
     }
-    if tail.system
+    if tail.kind == StatementKind::System
         && let Some(query_log) = &output.engine.query_log
     {
         query_log.flush(output.engine)?;
@@ -284,7 +292,11 @@ fn statement(
     let marked = marked(sql, tail, ticket);
     let cuts = if request.whole || tail.totals { Blocks::Whole } else { formats::blocks(format) };
     let forbidden = request.settings.iter().any(|(name, value)| formats::setting_forbids_blocks(name, value));
-    if class == StatementClass::ReadOnly && cuts != Blocks::Whole && !forbidden && tail.selects {
+    if class == StatementClass::ReadOnly
+        && cuts != Blocks::Whole
+        && !forbidden
+        && tail.kind == StatementKind::Select
+    {
         return stream(connection, &marked, request, cuts, output);
     }
     let result = connection.query(&marked, format, &request.params)?;
@@ -296,7 +308,7 @@ fn statement(
 /// The statement with the comment by which it can be killed: behind it, so that positions in syntax errors stay;
 /// before an insert, whose data come last.
 fn marked(sql: &[u8], tail: &Tail, ticket: &Ticket) -> Vec<u8> {
-    if tail.insert {
+    if tail.kind == StatementKind::Insert {
         [ticket.mark().as_bytes(), b" ", sql].concat()
     } else {
         [&sql[..tail.end], b"\n", ticket.mark().as_bytes()].concat()
@@ -321,7 +333,9 @@ fn stream(
             match &head {
                 None => head = shape.length(&block).map(|length| Bytes::copy_from_slice(&block[..length])),
                 Some(head) if block.starts_with(head) => block = block.slice(head.len()..),
-                Some(_) => return Err(String::from("a block of the result has another head than the first").into()),
+                Some(_) => {
+                    return Err(String::from("a block of the result has another head than the first").into());
+                }
             }
         }
         output.block(block)?;

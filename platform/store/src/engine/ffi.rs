@@ -367,7 +367,8 @@ impl QueryStream<'_> {
     /// The next block in the query's format; `None` at the end. The error is ClickHouse's exception text.
     pub fn next(&mut self) -> Result<Option<QueryResult>, String> {
         // SAFETY: connection and stream are live, and `&mut self` serialises the calls.
-        let handle = unsafe { (self.connection.library.stream_fetch)(self.connection.handle, self.stream.handle) };
+        let handle =
+            unsafe { (self.connection.library.stream_fetch)(self.connection.handle, self.stream.handle) };
         let block = self.connection.checked(handle).inspect_err(|_| self.ended = true)?;
         if block.as_ref().is_empty() {
             self.ended = true;
@@ -402,9 +403,7 @@ impl InsertStream<'_> {
     /// already: `finish` says why.
     pub fn append(&mut self, data: &[u8]) -> bool {
         // SAFETY: the engine copies the bytes before it returns.
-        unsafe {
-            (self.connection.library.append)(self.handle, data.as_ptr().cast(), data.len()) == 0
-        }
+        unsafe { (self.connection.library.append)(self.handle, data.as_ptr().cast(), data.len()) == 0 }
     }
 
     /// Ends the data and waits until the engine has stored them. The error is ClickHouse's exception text.

@@ -30,13 +30,34 @@ pub enum BlockHead {
 pub fn blocks(format: &str) -> Blocks {
     use BlockHead::{BinaryStrings, CsvLines, Lines};
     match format {
-        "TabSeparated" | "TSV" | "TabSeparatedRaw" | "TSVRaw" | "CSV" | "JSONEachRow" | "JSONLines" | "NDJSON"
-        | "JSONCompactEachRow" | "JSONStringsEachRow" | "JSONCompactStringsEachRow" | "RowBinary" | "Native"
-        | "Null" | "LineAsString" | "RawBLOB" | "TSKV" => Blocks::Plain,
-        "TabSeparatedWithNames" | "TSVWithNames" | "TabSeparatedRawWithNames" | "TSVRawWithNames"
-        | "JSONCompactEachRowWithNames" | "JSONCompactStringsEachRowWithNames" => Blocks::Headed(Lines(1)),
-        "TabSeparatedWithNamesAndTypes" | "TSVWithNamesAndTypes" | "TabSeparatedRawWithNamesAndTypes"
-        | "TSVRawWithNamesAndTypes" | "JSONCompactEachRowWithNamesAndTypes"
+        "TabSeparated"
+        | "TSV"
+        | "TabSeparatedRaw"
+        | "TSVRaw"
+        | "CSV"
+        | "JSONEachRow"
+        | "JSONLines"
+        | "NDJSON"
+        | "JSONCompactEachRow"
+        | "JSONStringsEachRow"
+        | "JSONCompactStringsEachRow"
+        | "RowBinary"
+        | "Native"
+        | "Null"
+        | "LineAsString"
+        | "RawBLOB"
+        | "TSKV" => Blocks::Plain,
+        "TabSeparatedWithNames"
+        | "TSVWithNames"
+        | "TabSeparatedRawWithNames"
+        | "TSVRawWithNames"
+        | "JSONCompactEachRowWithNames"
+        | "JSONCompactStringsEachRowWithNames" => Blocks::Headed(Lines(1)),
+        "TabSeparatedWithNamesAndTypes"
+        | "TSVWithNamesAndTypes"
+        | "TabSeparatedRawWithNamesAndTypes"
+        | "TSVRawWithNamesAndTypes"
+        | "JSONCompactEachRowWithNamesAndTypes"
         | "JSONCompactStringsEachRowWithNamesAndTypes" => Blocks::Headed(Lines(2)),
         "CSVWithNames" => Blocks::Headed(CsvLines(1)),
         "CSVWithNamesAndTypes" => Blocks::Headed(CsvLines(2)),
@@ -62,11 +83,11 @@ impl BlockHead {
     }
 }
 
-fn lines_length(block: &[u8], lines: usize, quotes: bool) -> Option<usize> {
+fn lines_length(block: &[u8], lines: usize, csv: bool) -> Option<usize> {
     let (mut seen, mut quoted) = (0, false);
     for (at, byte) in block.iter().enumerate() {
         match byte {
-            b'"' if quotes => quoted = !quoted,
+            b'"' if csv => quoted = !quoted,
             b'\n' if !quoted => {
                 seen += 1;
                 if seen == lines {
@@ -104,16 +125,33 @@ fn varint(bytes: &[u8], mut at: usize) -> Option<(usize, usize)> {
 /// The `Content-Type` that ClickHouse sends with a format.
 pub fn content_type(format: &str) -> &'static str {
     match format {
-        "TabSeparated" | "TSV" | "TabSeparatedRaw" | "TSVRaw" | "TabSeparatedWithNames" | "TSVWithNames"
-        | "TabSeparatedWithNamesAndTypes" | "TSVWithNamesAndTypes" | "TSKV" => {
-            "text/tab-separated-values; charset=UTF-8"
-        }
+        "TabSeparated"
+        | "TSV"
+        | "TabSeparatedRaw"
+        | "TSVRaw"
+        | "TabSeparatedWithNames"
+        | "TSVWithNames"
+        | "TabSeparatedWithNamesAndTypes"
+        | "TSVWithNamesAndTypes"
+        | "TSKV" => "text/tab-separated-values; charset=UTF-8",
         "CSV" | "CSVWithNames" => "text/csv; charset=UTF-8; header=present",
-        "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONStringsEachRow" | "JSONCompactEachRow"
+        "JSONEachRow"
+        | "JSONLines"
+        | "NDJSON"
+        | "JSONStringsEachRow"
+        | "JSONCompactEachRow"
         | "JSONEachRowWithProgress" => "application/x-ndjson; charset=UTF-8",
         "XML" => "application/xml; charset=UTF-8",
-        "Native" | "RowBinary" | "RowBinaryWithNames" | "RowBinaryWithNamesAndTypes" | "Parquet" | "Arrow"
-        | "ArrowStream" | "ORC" | "Avro" | "MsgPack" => "application/octet-stream",
+        "Native"
+        | "RowBinary"
+        | "RowBinaryWithNames"
+        | "RowBinaryWithNamesAndTypes"
+        | "Parquet"
+        | "Arrow"
+        | "ArrowStream"
+        | "ORC"
+        | "Avro"
+        | "MsgPack" => "application/octet-stream",
         format if format.starts_with("JSON") => "application/json; charset=UTF-8",
         _ => "text/plain; charset=UTF-8",
     }
@@ -140,7 +178,9 @@ mod tests {
 
     #[test]
     fn documents_are_never_cut() {
-        for format in ["JSON", "JSONCompact", "Parquet", "ArrowStream", "Pretty", "XML", "Values", "SomethingNew"] {
+        for format in
+            ["JSON", "JSONCompact", "Parquet", "ArrowStream", "Pretty", "XML", "Values", "SomethingNew"]
+        {
             assert_eq!(blocks(format), Blocks::Whole, "{format}");
         }
     }

@@ -53,7 +53,8 @@ impl Lane {
                     drop(permit);
                 }
             };
-            handles.push(thread::Builder::new().name(format!("{name}-{index}")).stack_size(STACK).spawn(run)?);
+            handles
+                .push(thread::Builder::new().name(format!("{name}-{index}")).stack_size(STACK).spawn(run)?);
         }
         Ok((Self { tasks, free: Arc::new(Semaphore::new(threads)), longest_wait }, handles))
     }

@@ -19,7 +19,11 @@ pub fn find(configured: Option<&Path>) -> Result<PathBuf, EngineError> {
     match candidates.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
         None => Err(EngineError::LibraryMissing {
-            looked_at: candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+            looked_at: candidates
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! ClickHouse's own compressed blocks (`compress=1`, `decompress=1`): 16 bytes of CityHash128, a method byte, the two
+//! ClickHouse's own compressed blocks (`compress=1`, `decompress=1`): 16 bytes of `CityHash128`, a method byte, the two
 //! sizes, and LZ4 data.
 
 use std::io::{self, Read};
@@ -60,9 +60,10 @@ impl<R: Read> BlockReader<R> {
         if got < head.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let size = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
+        let size =
+            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
         let (compressed, plain) = (size(CHECKSUM + 1), size(CHECKSUM + 5));
-        if compressed < HEADER || compressed > LARGEST || plain > LARGEST {
+        if !(HEADER..=LARGEST).contains(&compressed) || plain > LARGEST {
             return Err(invalid(format!("compressed block of {compressed} bytes holding {plain}")));
         }
         let mut body = head[CHECKSUM..].to_vec();
@@ -78,7 +79,9 @@ impl<R: Read> BlockReader<R> {
             METHOD_LZ4 => lz4_flex::block::decompress(&body[HEADER..], plain)
                 .map_err(|error| invalid(format!("cannot decompress a block: {error}")))?,
             METHOD_NONE => body.split_off(HEADER),
-            method => return Err(invalid(format!("unknown compression method {method:#04x}; LZ4 is supported"))),
+            method => {
+                return Err(invalid(format!("unknown compression method {method:#04x}; LZ4 is supported")));
+            }
         };
         Ok(true)
     }

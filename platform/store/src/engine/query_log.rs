@@ -64,11 +64,14 @@ impl LogEntry {
     pub fn new(request: &Request) -> Self {
         let query = match &request.work {
             Work::Statement { sql, .. } => String::from_utf8_lossy(sql).into_owned(),
-            Work::Insert { sql, format, .. } => format!("{}FORMAT {format}", sql),
+            Work::Insert { sql, format, .. } => format!("{sql}FORMAT {format}"),
         };
         let query_kind = query.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-        let query_kind =
-            query_kind.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect::<String>();
+        let query_kind = query_kind
+            .chars()
+            .filter(char::is_ascii_alphabetic)
+            .map(|c| c.to_ascii_lowercase())
+            .collect::<String>();
         let mut letters = query_kind.chars();
         let query_kind = letters.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(letters).collect();
         let start = now();
@@ -93,7 +96,11 @@ impl LogEntry {
             exception: String::new(),
             user: "default",
             query_id: request.query_id.clone(),
-            settings: request.settings.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
+            settings: request
+                .settings
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone().into()))
+                .collect(),
         }
     }
 

@@ -13,9 +13,9 @@ use super::{exception::Exception, ffi::Connection};
 /// More sessions than this, and the one that has been idle longest is closed.
 const LIMIT: usize = 256;
 /// ClickHouse's `default_session_timeout`.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 /// ClickHouse's `max_session_timeout`.
-pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+pub const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// The session part of a request.
 #[derive(Debug, Clone)]
@@ -55,10 +55,15 @@ impl Sessions {
             return Ok(session.connection.take());
         }
         if request.must_exist {
-            return Err(Exception::new(372, "SESSION_NOT_FOUND", &format!("Session {} not found", request.id)));
+            return Err(Exception::new(
+                372,
+                "SESSION_NOT_FOUND",
+                &format!("Session {} not found", request.id),
+            ));
         }
         if by_id.len() >= LIMIT {
-            let oldest = by_id.iter().filter(|(_, session)| !session.busy).min_by_key(|(_, session)| session.expires);
+            let oldest =
+                by_id.iter().filter(|(_, session)| !session.busy).min_by_key(|(_, session)| session.expires);
             let oldest = oldest.map(|(id, _)| id.clone());
             oldest.and_then(|id| by_id.remove(&id));
         }

@@ -48,7 +48,8 @@ pub fn apply<V: SettingValue>(
     for (name, _) in settings {
         check_name(name)?;
     }
-    let list: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = {}", value.sql())).collect();
+    let list: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name} = {}", value.sql())).collect();
     run(connection, &format!("SET {}", list.join(", "))).map(drop)
 }
 
@@ -57,7 +58,13 @@ fn check_name(name: &str) -> Result<(), Exception> {
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Ok(());
     }
-    Err(Exception::new(115, "UNKNOWN_SETTING", &format!("Setting {name} is neither a builtin setting nor started with the prefix 'SQL_' registered for user-defined settings")))
+    Err(Exception::new(
+        115,
+        "UNKNOWN_SETTING",
+        &format!(
+            "Setting {name} is neither a builtin setting nor started with the prefix 'SQL_' registered for user-defined settings"
+        ),
+    ))
 }
 
 /// What the named settings are now, to be applied again later: a value where one is set, else the default.
@@ -69,11 +76,13 @@ pub fn current(
         return Ok(Vec::new());
     }
     let names: Vec<String> = settings.iter().map(|(name, _)| quote(name)).collect();
-    let sql = format!("SELECT name, value FROM system.settings WHERE changed AND name IN ({})", names.join(", "));
+    let sql =
+        format!("SELECT name, value FROM system.settings WHERE changed AND name IN ({})", names.join(", "));
     let rows = run(connection, &sql)?;
     let changed: Vec<(String, String)> =
         serde_json::Deserializer::from_slice(rows.as_ref()).into_iter().filter_map(Result::ok).collect();
-    let value_of = |name: &str| changed.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+    let value_of =
+        |name: &str| changed.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
     Ok(settings.iter().map(|(name, _)| (name.clone(), value_of(name))).collect())
 }
 

@@ -140,7 +140,10 @@ pub fn head(text: &[u8], complete: bool) -> Head {
                 if token.end == text.len() && !complete {
                     return Head::Incomplete;
                 }
-                if ["SELECT", "WITH", "WATCH", "INFILE"].iter().any(|keyword| is_keyword(text, token, keyword)) {
+                if ["SELECT", "WITH", "WATCH", "INFILE"]
+                    .iter()
+                    .any(|keyword| is_keyword(text, token, keyword))
+                {
                     return Head::Statement;
                 }
                 if is_keyword(text, token, "VALUES") {
@@ -192,7 +195,22 @@ fn insert(text: &[u8], clause: Token, format: &str, data: usize) -> Head {
     }
 }
 
-/// What a statement's end says about its output.
+/// What a statement begins with, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StatementKind {
+    /// A query whose result can be fetched block by block.
+    Select,
+    /// What follows its SQL may be data.
+    Insert,
+    /// `SET` and `USE`: they change the session.
+    Session,
+    /// `SYSTEM FLUSH LOGS` among them.
+    System,
+    #[default]
+    Other,
+}
+
+/// What a statement's text says about its output and its session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tail {
     /// The `FORMAT` clause's name.
@@ -201,18 +219,26 @@ pub struct Tail {
     pub totals: bool,
     /// Whether a temporary table is named: it lives as long as its session.
     pub temporary: bool,
-    /// Whether it is `SET` or `USE`: they change the session.
-    pub session: bool,
     /// Whether it reads or writes files at the client's side, which a server doesn't do.
     pub outfile: bool,
-    /// Whether it is a `SYSTEM` statement, `SYSTEM FLUSH LOGS` among them.
-    pub system: bool,
-    /// Whether it is an insert; what follows its SQL may be data.
-    pub insert: bool,
-    /// Whether it is a query whose result can be fetched block by block.
-    pub selects: bool,
+    pub kind: StatementKind,
     /// Where the statement ends: before a final `;`, blanks and comments.
     pub end: usize,
+}
+
+fn kind(text: &[u8], first: Token) -> StatementKind {
+    let is = |keywords: &[&str]| keywords.iter().any(|keyword| is_keyword(text, first, keyword));
+    if is(&["SELECT", "WITH"]) || first.kind == TokenKind::Symbol(b'(') {
+        StatementKind::Select
+    } else if is(&["INSERT"]) {
+        StatementKind::Insert
+    } else if is(&["SET", "USE"]) {
+        StatementKind::Session
+    } else if is(&["SYSTEM"]) {
+        StatementKind::System
+    } else {
+        StatementKind::Other
+    }
 }
 
 /// Reads a whole statement that is not an insert with data.
@@ -223,10 +249,7 @@ pub fn tail(text: &[u8]) -> Tail {
     for token in Tokens::new(text) {
         let is = |keyword| is_keyword(text, token, keyword);
         if std::mem::take(&mut first) {
-            tail.session = is("SET") || is("USE");
-            tail.insert = is("INSERT");
-            tail.selects = is("SELECT") || is("WITH") || token.kind == TokenKind::Symbol(b'(');
-            tail.system = is("SYSTEM");
+            tail.kind = kind(text, token);
         }
         if token.kind != TokenKind::Symbol(b';') {
             tail.end = token.end;
@@ -234,7 +257,7 @@ pub fn tail(text: &[u8]) -> Tail {
         if format_next && token.kind == TokenKind::Word {
             tail.format = Some(String::from_utf8_lossy(&text[token.start..token.end]).into_owned());
             // What follows are data.
-            if tail.insert {
+            if tail.kind == StatementKind::Insert {
                 return Tail { end: text.len(), ..tail };
             }
         }
@@ -261,10 +284,25 @@ mod tests {
     fn an_insert_is_split_into_statement_format_and_data() {
         let cases = [
             ("INSERT INTO t FORMAT RowBinary\n\nab", "INSERT INTO t ", "RowBinary", "\nab"),
-            ("insert into t (a, `format`) format JSONEachRow {}", "insert into t (a, `format`) ", "JSONEachRow", "{}"),
+            (
+                "insert into t (a, `format`) format JSONEachRow {}",
+                "insert into t (a, `format`) ",
+                "JSONEachRow",
+                "{}",
+            ),
             ("INSERT INTO t VALUES (1)", "INSERT INTO t ", "Values", " (1)"),
-            ("/* x */ INSERT INTO t SETTINGS a = 'FORMAT CSV' FORMAT TSV\r\n1", "/* x */ INSERT INTO t SETTINGS a = 'FORMAT CSV' ", "TSV", "1"),
-            ("-- FORMAT Null\nINSERT INTO FUNCTION file('x') FORMAT CSV", "-- FORMAT Null\nINSERT INTO FUNCTION file('x') ", "CSV", ""),
+            (
+                "/* x */ INSERT INTO t SETTINGS a = 'FORMAT CSV' FORMAT TSV\r\n1",
+                "/* x */ INSERT INTO t SETTINGS a = 'FORMAT CSV' ",
+                "TSV",
+                "1",
+            ),
+            (
+                "-- FORMAT Null\nINSERT INTO FUNCTION file('x') FORMAT CSV",
+                "-- FORMAT Null\nINSERT INTO FUNCTION file('x') ",
+                "CSV",
+                "",
+            ),
         ];
         for (text, sql, format, data) in cases {
             assert_eq!(insert_of(text), (sql.to_owned(), format.to_owned(), data.to_owned()), "{text}");

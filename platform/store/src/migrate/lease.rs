@@ -13,8 +13,8 @@ use crate::client::{Store, StoreError};
 
 const PREFIX: &str = "schema_migrations_lease_";
 /// A holder renews before each statement, and a statement ends within the request timeout of about a minute.
-const LEASE: Duration = Duration::from_secs(180);
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const LEASE: Duration = Duration::from_mins(3);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 const TABLE_ALREADY_EXISTS: u32 = 57;
 const UNKNOWN_TABLE: u32 = 60;
 

@@ -74,7 +74,8 @@ impl Store {
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<MigrationReport, MigrateError> {
         check_order(migrations)?;
         let renderer = Renderer::new(self.config().cluster.as_deref());
-        let create_database = format!("CREATE DATABASE IF NOT EXISTS `{}` {{on_cluster}}", self.config().database);
+        let create_database =
+            format!("CREATE DATABASE IF NOT EXISTS `{}` {{on_cluster}}", self.config().database);
         let anywhere = self.client().clone().with_database("default");
         self.execute(&anywhere, &renderer.render(&create_database)).await?;
         self.execute(self.client(), &renderer.render(CREATE_RECORDS)).await?;
@@ -105,7 +106,8 @@ impl Store {
 
     /// The migrations that the database has no record of. A record with another checksum is an error.
     async fn pending<'a>(&self, migrations: &'a [Migration]) -> Result<Vec<&'a Migration>, MigrateError> {
-        let records = self.client().query("SELECT number, checksum FROM schema_migrations").fetch_all::<Record>();
+        let records =
+            self.client().query("SELECT number, checksum FROM schema_migrations").fetch_all::<Record>();
         let records = records.await.map_err(StoreError::from)?;
         let by_number: HashMap<u32, String> =
             records.into_iter().map(|record| (record.number, record.checksum)).collect();

@@ -40,7 +40,8 @@ fn replicated(sql: &str) -> String {
     let mut pieces = sql.split(REPLICATED);
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        let name_end = piece.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(piece.len());
+        let name_end =
+            piece.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(piece.len());
         let (name, rest) = piece.split_at(name_end);
         let (arguments, rest) = match rest.strip_prefix('(') {
             Some(rest) if rest.starts_with(')') => ("", &rest[1..]),
@@ -48,7 +49,7 @@ fn replicated(sql: &str) -> String {
             None => ("", rest),
         };
         let close = if arguments.is_empty() { ")" } else { "" };
-        out.push_str(&format!("Replicated{name}({KEEPER_PATH}{arguments}{close}{rest}"));
+        out.extend(["Replicated", name, "(", KEEPER_PATH, arguments, close, rest]);
     }
     out
 }
@@ -105,7 +106,10 @@ mod tests {
             ("ENGINE = {Replicated}MergeTree ORDER BY a", "ENGINE = ReplicatedMergeTree(PATH) ORDER BY a"),
             ("ENGINE = {Replicated}MergeTree() ORDER BY a", "ENGINE = ReplicatedMergeTree(PATH) ORDER BY a"),
             ("ENGINE = {Replicated}MergeTree", "ENGINE = ReplicatedMergeTree(PATH)"),
-            ("ENGINE = {Replicated}ReplacingMergeTree(v)\n", "ENGINE = ReplicatedReplacingMergeTree(PATH, v)\n"),
+            (
+                "ENGINE = {Replicated}ReplacingMergeTree(v)\n",
+                "ENGINE = ReplicatedReplacingMergeTree(PATH, v)\n",
+            ),
         ];
         for (sql, rendered) in cases {
             assert_eq!(Renderer::new(Some("c")).render(sql), rendered.replace("PATH", KEEPER_PATH), "{sql}");

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::support::{EngineProcess, eventually, run, shared};
 
 async fn running(engine: &EngineProcess, part: &str) -> bool {
-    let sql = format!("SELECT count() FROM system.processes WHERE query LIKE '%{part}%' AND query NOT LIKE '%processes%'");
+    let sql = format!(
+        "SELECT count() FROM system.processes WHERE query LIKE '%{part}%' AND query NOT LIKE '%processes%'"
+    );
     run(engine.url(), &sql).await != "0"
 }
 

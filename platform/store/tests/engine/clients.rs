@@ -33,9 +33,13 @@ async fn nodes_clickhouse_client_works() {
     let Some(engine) = shared() else { return };
     let default = || root().join(".cache/node/node_modules");
     let modules = env::var_os("TALLY_NODE_MODULES").map_or_else(default, PathBuf::from);
-    if !modules.join("@clickhouse/client").is_dir() || Command::new("node").arg("--version").output().is_err() {
+    if !modules.join("@clickhouse/client").is_dir() || Command::new("node").arg("--version").output().is_err()
+    {
         return leave_out("@clickhouse/client", "no node with it; set TALLY_NODE_MODULES");
     }
     run(engine.url(), "CREATE DATABASE node_client").await;
-    run_script(Command::new("node").env("TALLY_NODE_MODULES", modules).arg(script("clickhouse_client.mjs")), engine.url());
+    run_script(
+        Command::new("node").env("TALLY_NODE_MODULES", modules).arg(script("clickhouse_client.mjs")),
+        engine.url(),
+    );
 }

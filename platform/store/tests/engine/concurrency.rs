@@ -12,7 +12,8 @@ async fn many_clients_get_their_own_answers() {
     let queries = (0..200_u32).map(|index| async move {
         let threads = index % 4 + 1;
         let parameters = [("param_x", index.to_string()), ("max_threads", threads.to_string())];
-        let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let parameters: Vec<(&str, &str)> =
+            parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let sql = "SELECT {x:UInt32}, getSetting('max_threads'), count() FROM numbers(100000)";
         let answer = post(engine.url(), &parameters, sql).await;
         assert_eq!(answer.text(), format!("{index}\t{threads}\t100000"));

@@ -67,7 +67,8 @@ async fn acknowledged_inserts_survive_kill_9_and_a_replay_changes_nothing() {
 async fn a_second_process_is_refused_the_data_directory_of_a_running_one() {
     let data = tempfile::tempdir().unwrap();
     let Some(engine) = EngineProcess::start(data.path(), &Options::default()) else { return };
-    let second = std::panic::catch_unwind(|| EngineProcess::start(data.path(), &Options::default()).is_some());
+    let second =
+        std::panic::catch_unwind(|| EngineProcess::start(data.path(), &Options::default()).is_some());
     assert!(second.is_err(), "two engines on one data directory");
     assert_eq!(run(engine.url(), "SELECT 1").await, "1");
 }

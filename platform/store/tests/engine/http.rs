@@ -71,10 +71,25 @@ async fn get_is_read_only() {
 async fn every_format_is_the_same_streamed_and_whole() {
     let Some(engine) = shared() else { return };
     let formats = [
-        "TabSeparated", "TSVWithNames", "TabSeparatedWithNamesAndTypes", "CSV", "CSVWithNames", "CSVWithNamesAndTypes",
-        "JSONEachRow", "JSONCompactEachRow", "JSONCompactEachRowWithNames", "JSONCompactEachRowWithNamesAndTypes",
-        "JSONStringsEachRow", "RowBinary", "RowBinaryWithNames", "RowBinaryWithNamesAndTypes", "TSKV", "Values",
-        "JSONColumns", "Markdown", "Vertical",
+        "TabSeparated",
+        "TSVWithNames",
+        "TabSeparatedWithNamesAndTypes",
+        "CSV",
+        "CSVWithNames",
+        "CSVWithNamesAndTypes",
+        "JSONEachRow",
+        "JSONCompactEachRow",
+        "JSONCompactEachRowWithNames",
+        "JSONCompactEachRowWithNamesAndTypes",
+        "JSONStringsEachRow",
+        "RowBinary",
+        "RowBinaryWithNames",
+        "RowBinaryWithNamesAndTypes",
+        "TSKV",
+        "Values",
+        "JSONColumns",
+        "Markdown",
+        "Vertical",
     ];
     for format in formats {
         for rows in [0, 3, 200_000] {
@@ -82,7 +97,8 @@ async fn every_format_is_the_same_streamed_and_whole() {
                 "SELECT number, concat('a\"\\n', toString(number)) AS `a \"b\nc` FROM numbers({rows}) FORMAT {format}"
             );
             let streamed = post(engine.url(), &[("max_block_size", "10000")], sql.clone()).await;
-            let whole = post(engine.url(), &[("max_block_size", "10000"), ("wait_end_of_query", "1")], sql).await;
+            let whole =
+                post(engine.url(), &[("max_block_size", "10000"), ("wait_end_of_query", "1")], sql).await;
             assert_eq!((streamed.status, whole.status), (200, 200), "{format}: {}", streamed.text());
             assert!(streamed.body == whole.body, "{format}, {rows} rows");
         }
@@ -167,13 +183,15 @@ async fn a_damaged_compressed_insert_stores_nothing() {
     assert_eq!(run(engine.url(), "SELECT count() FROM damaged").await, "0");
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn credentials_are_required_when_configured_and_bodies_are_bounded() {
     let data = tempfile::tempdir().unwrap();
     let options = Options { user: Some("tally"), password: Some("s3cret"), body_limit: Some(1 << 20) };
     let Some(engine) = EngineProcess::start(data.path(), &options) else { return };
     let client = reqwest::Client::new();
-    let cases: [(&str, &[(&str, &str)], u16); 6] = [
+    let cases: [(&str, Headers<'_>, u16); 6] = [
         ("", &[], 403),
         ("", &[("x-clickhouse-user", "tally"), ("x-clickhouse-key", "wrong")], 403),
         ("", &[("x-clickhouse-user", "tally"), ("x-clickhouse-key", "s3cret")], 200),
@@ -196,7 +214,12 @@ async fn credentials_are_required_when_configured_and_bodies_are_bounded() {
     let large = [&signed_in[..], &[("query", insert)]].concat();
     assert_eq!(post(engine.url(), &large, "x\n".repeat(10)).await.status, 200);
     let answer = post(engine.url(), &large, "x\n".repeat(1 << 20)).await;
-    assert_eq!((answer.status, answer.header("x-clickhouse-exception-code")), (413, "307"), "{}", answer.text());
+    assert_eq!(
+        (answer.status, answer.header("x-clickhouse-exception-code")),
+        (413, "307"),
+        "{}",
+        answer.text()
+    );
     assert!(engine.shut_down(), "the engine did not shut down cleanly");
 }
 

@@ -25,7 +25,8 @@ async fn the_largest_insert_is_one_part_and_its_token_counts_once() {
     let Some(engine) = shared() else { return };
     for (database, compression) in [("one_block", Compression::None), ("one_block_lz4", Compression::Lz4)] {
         let store = store(engine, database, compression).await;
-        let sql = format!("CREATE TABLE {database}.t (x UInt64, s String) ENGINE = MergeTree ORDER BY x {WINDOW}");
+        let sql =
+            format!("CREATE TABLE {database}.t (x UInt64, s String) ENGINE = MergeTree ORDER BY x {WINDOW}");
         run(engine.url(), &sql).await;
         run(engine.url(), &format!("SYSTEM STOP MERGES {database}.t")).await;
         let mut body = BytesMut::new();
@@ -136,7 +137,9 @@ async fn an_insert_whose_body_breaks_off_stores_nothing() {
     let _ = socket.read_to_string(&mut answer).await;
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     crate::support::eventually("the insert has ended", || async {
-        run(engine.url(), "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO broken_off%'").await == "0"
+        run(engine.url(), "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO broken_off%'")
+            .await
+            == "0"
     })
     .await;
     assert_eq!(run(engine.url(), "SELECT count() FROM broken_off").await, "0");
@@ -156,7 +159,8 @@ async fn the_rust_client_reads_and_writes_rows_with_and_without_compression() {
         let store = store(engine, database, compression).await;
         store.check().await.unwrap();
         let client = store.client();
-        let create = "CREATE TABLE items (id UInt64, name String, tags Array(String)) ENGINE = MergeTree ORDER BY id";
+        let create =
+            "CREATE TABLE items (id UInt64, name String, tags Array(String)) ENGINE = MergeTree ORDER BY id";
         client.query(create).execute().await.unwrap();
         let items: Vec<Item> = (0..100_000)
             .map(|id| Item { id, name: format!("name {id}"), tags: vec!["a".to_owned(); (id % 3) as usize] })

@@ -11,7 +11,9 @@ async fn settings_database_and_parameters_end_with_their_request() {
     let default = run(url, THREADS).await;
     assert_eq!(post(url, &[("max_threads", "7")], THREADS).await.text(), "7");
     let failing = [("max_threads", "7"), ("database", "system"), ("param_x", "1")];
-    for sql in ["SELECT throwIf(1)", "SELEC", "INSERT INTO nope FORMAT CSV\n1", "SET max_threads = 9", "USE system"] {
+    for sql in
+        ["SELECT throwIf(1)", "SELEC", "INSERT INTO nope FORMAT CSV\n1", "SET max_threads = 9", "USE system"]
+    {
         post(url, &failing, sql).await;
         for _ in 0..20 {
             assert_eq!(run(url, THREADS).await, default, "{sql}");
@@ -25,7 +27,10 @@ async fn settings_database_and_parameters_end_with_their_request() {
 async fn unknown_settings_and_databases_are_clickhouses_errors() {
     let Some(engine) = shared() else { return };
     let code = async |name, value| {
-        post(engine.url(), &[(name, value)], "SELECT 1").await.header("x-clickhouse-exception-code").to_owned()
+        post(engine.url(), &[(name, value)], "SELECT 1")
+            .await
+            .header("x-clickhouse-exception-code")
+            .to_owned()
     };
     assert_eq!(code("nope", "1").await, "115");
     assert_eq!(code("a=1, b", "1").await, "115");
@@ -37,9 +42,15 @@ async fn unknown_settings_and_databases_are_clickhouses_errors() {
 async fn values_of_parameters_and_settings_are_never_sql() {
     let Some(engine) = shared() else { return };
     let hostile = "a'b\\\\c`d\"e -- ; /*";
-    let answer = post(engine.url(), &[("param_x", hostile)], "SELECT {x:String} = 'a\\'b\\\\c`d\"e -- ; /*'").await;
+    let answer =
+        post(engine.url(), &[("param_x", hostile)], "SELECT {x:String} = 'a\\'b\\\\c`d\"e -- ; /*'").await;
     assert_eq!(answer.text(), "1");
-    let answer = post(engine.url(), &[("log_comment", "it's \\ odd")], "SELECT getSetting('log_comment') FORMAT RawBLOB").await;
+    let answer = post(
+        engine.url(),
+        &[("log_comment", "it's \\ odd")],
+        "SELECT getSetting('log_comment') FORMAT RawBLOB",
+    )
+    .await;
     assert_eq!(answer.text(), "it's \\ odd");
 }
 
@@ -49,7 +60,8 @@ async fn a_session_keeps_settings_and_temporary_tables_and_nothing_else() {
     let url = engine.url();
     let session = [("session_id", "kept")];
     let with_setting = [("session_id", "kept"), ("max_threads", "9"), ("max_block_size", "777")];
-    for sql in ["CREATE TEMPORARY TABLE mine (x UInt8)", "INSERT INTO mine VALUES (5)", "SET max_threads = 3"] {
+    for sql in ["CREATE TEMPORARY TABLE mine (x UInt8)", "INSERT INTO mine VALUES (5)", "SET max_threads = 3"]
+    {
         let answer = post(url, &session, sql).await;
         assert_eq!(answer.status, 200, "{sql}: {}", answer.text());
     }
@@ -69,10 +81,12 @@ async fn a_session_serves_one_query_at_a_time() {
     let Some(engine) = shared() else { return };
     let session = [("session_id", "busy")];
     let slow = tokio::spawn(async move { post(engine.url(), &session, "SELECT sleep(2)").await.status });
-    crate::support::eventually("the session is locked", || async {
-        post(engine.url(), &session, "SELECT 1").await.header("x-clickhouse-exception-code") == "373"
+    crate::support::eventually("the first query runs", || async {
+        run(engine.url(), "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep(2)%'").await
+            == "1"
     })
     .await;
+    assert_eq!(post(engine.url(), &session, "SELECT 1").await.header("x-clickhouse-exception-code"), "373");
     assert_eq!(slow.await.unwrap(), 200);
     assert_eq!(post(engine.url(), &session, "SELECT 1").await.text(), "1");
 }

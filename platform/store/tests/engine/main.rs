@@ -1,5 +1,6 @@
 //! The embedded engine, served by a process of its own, as its clients see it. Each file is one promise; `support` starts
 //! the processes.
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
 
 mod cancellation;
 mod clients;

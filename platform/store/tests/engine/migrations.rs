@@ -9,7 +9,8 @@ fn migrations() -> Vec<Migration> {
     let create = "-- a table;\nCREATE TABLE IF NOT EXISTS a {on_cluster} (x UInt64)\nENGINE = {Replicated}MergeTree\n\
                   ORDER BY x\nSETTINGS {deduplication_window}, {durability};\n";
     // Not idempotent on purpose: running it twice shows.
-    let fill = "INSERT INTO a SELECT number FROM numbers(10);\nALTER TABLE a {on_cluster} ADD COLUMN y String;\n";
+    let fill =
+        "INSERT INTO a SELECT number FROM numbers(10);\nALTER TABLE a {on_cluster} ADD COLUMN y String;\n";
     [(1, "create", create), (2, "fill", fill)]
         .map(|(number, name, sql)| Migration { number, name: name.to_owned(), sql: sql.to_owned() })
         .to_vec()
@@ -24,11 +25,17 @@ fn store(engine: &EngineProcess, database: &str) -> Store {
 #[tokio::test]
 async fn many_at_once_apply_each_migration_once() {
     let Some(engine) = shared() else { return };
-    let runs = join_all((0..6).map(|_| async { store(engine, "migrated").migrate(&migrations()).await.unwrap() })).await;
+    let runs =
+        join_all((0..6).map(|_| async { store(engine, "migrated").migrate(&migrations()).await.unwrap() }))
+            .await;
     let applied: Vec<u32> = runs.iter().flat_map(|report| report.applied.clone()).collect();
     assert_eq!(applied, [1, 2]);
     assert_eq!(run(engine.url(), "SELECT count(), sum(x) FROM migrated.a").await, "10\t45");
-    let records = run(engine.url(), "SELECT number, name, length(checksum) FROM migrated.schema_migrations ORDER BY number").await;
+    let records = run(
+        engine.url(),
+        "SELECT number, name, length(checksum) FROM migrated.schema_migrations ORDER BY number",
+    )
+    .await;
     assert_eq!(records, "1\tcreate\t64\n2\tfill\t64");
     let leases = "SELECT count() FROM system.tables WHERE database = 'migrated' AND name LIKE '%lease%'";
     assert_eq!(run(engine.url(), leases).await, "0");

@@ -78,7 +78,9 @@ impl EngineProcess {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "engine_process", "--nocapture", "--test-threads=1"]).env(DATA, data);
         let limit = options.body_limit.map(|limit| limit.to_string());
-        for (name, value) in [(USER, options.user), (PASSWORD, options.password), (BODY_LIMIT, limit.as_deref())] {
+        for (name, value) in
+            [(USER, options.user), (PASSWORD, options.password), (BODY_LIMIT, limit.as_deref())]
+        {
             if let Some(value) = value {
                 command.env(name, value);
             }
@@ -111,7 +113,7 @@ impl EngineProcess {
     pub fn resident_mib(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
         let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
-        pages * 4096 >> 20
+        (pages * 4096) >> 20
     }
 }
 

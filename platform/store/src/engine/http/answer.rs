@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,8 +13,10 @@ use http::{HeaderValue, Response, StatusCode, header, response::Builder};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use super::socket::Flushes;
 use crate::engine::{
-    cancel::CancelOnDrop, encoding::ContentEncoding, exception::Exception, execute::Event, ffi::Counts, formats,
+    cancel::CancelOnDrop, encoding::ContentEncoding, exception::Exception, execute::Event, ffi::Counts,
+    formats,
 };
 
 /// What the headers of every answer to a query say.
@@ -26,6 +29,8 @@ pub struct AnswerHead {
     pub format: String,
     pub exception_tag: String,
     pub encoding: Option<ContentEncoding>,
+    /// The connection's.
+    pub flushes: Arc<Flushes>,
 }
 
 impl AnswerHead {
@@ -122,7 +127,8 @@ pub async fn from_events(
         }
     }
     ready.push(first);
-    let body = AnswerBody::Stream(Stream { ready, events, state: State::Open, _cancel: cancel });
+    let flushes = Arc::clone(&head.flushes);
+    let body = AnswerBody::Stream(Stream { ready, events, state: State::Open, flushes, _cancel: cancel });
     head.success(started.elapsed(), &Counts::default(), body)
 }
 
@@ -142,6 +148,7 @@ pub struct Stream {
     ready: Vec<Bytes>,
     events: mpsc::Receiver<Event>,
     state: State,
+    flushes: Arc<Flushes>,
     _cancel: CancelOnDrop,
 }
 
@@ -150,8 +157,10 @@ enum State {
     Open,
     /// The worker has told the end.
     Ended,
-    /// The worker has told an exception.
-    Broken,
+    /// The worker has told an exception; the connection is cut after its next flush, which takes the text along.
+    Broken {
+        flushes_before: u64,
+    },
 }
 
 impl AnswerBody {
@@ -164,10 +173,7 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
             Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Self::Stream(stream) => stream.poll(context),
@@ -193,7 +199,7 @@ impl Stream {
         }
         match self.state {
             State::Ended => return Poll::Ready(None),
-            State::Broken => return Poll::Ready(Some(Err(cut_short()))),
+            State::Broken { flushes_before } => return self.poll_cut(flushes_before, context),
             State::Open => {}
         }
         match self.events.poll_recv(context) {
@@ -204,14 +210,19 @@ impl Stream {
                 Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))))
             }
             Poll::Ready(Some(Event::Broken)) => {
-                // One round in between lets the exception's frame reach the socket before the connection is cut.
-                self.state = State::Broken;
-                context.waker().wake_by_ref();
-                Poll::Pending
+                let flushes_before = self.flushes.count();
+                self.state = State::Broken { flushes_before };
+                self.poll_cut(flushes_before, context)
             }
             // A worker that stops without an end gave up on a reader that stalled.
             Poll::Ready(Some(Event::Failed(_)) | None) => Poll::Ready(Some(Err(cut_short()))),
         }
+    }
+}
+
+impl Stream {
+    fn poll_cut(&self, flushes_before: u64, context: &Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.flushes.poll_beyond(flushes_before, context).map(|()| Some(Err(cut_short())))
     }
 }
 

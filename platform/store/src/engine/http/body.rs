@@ -12,7 +12,9 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use crate::engine::{encoding::ContentEncoding, exception::Exception, execute::Engine, lz4_blocks::BlockReader};
+use crate::engine::{
+    encoding::ContentEncoding, exception::Exception, execute::Engine, lz4_blocks::BlockReader,
+};
 
 /// What a decoder hands on at once.
 const PIECE: usize = 256 << 10;

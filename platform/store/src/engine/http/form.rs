@@ -30,11 +30,13 @@ pub fn fields(body: &[u8], boundary: &str) -> Result<Vec<(String, String)>, Exce
 }
 
 fn field_name(head: &str) -> Result<&str, Exception> {
-    let attribute = |name: &str| head.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split('"').next());
+    let attribute =
+        |name: &str| head.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split('"').next());
     if attribute("filename").is_some() {
         return Err(Exception::new(48, "NOT_IMPLEMENTED", "External tables in a request are not supported"));
     }
-    attribute("name").ok_or_else(|| Exception::bad_request("A field of the multipart/form-data body has no name"))
+    attribute("name")
+        .ok_or_else(|| Exception::bad_request("A field of the multipart/form-data body has no name"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod body;
 pub mod form;
 pub mod request;
+mod socket;
 
 use std::{
     convert::Infallible,
@@ -15,7 +16,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use rand::RngExt;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -28,6 +29,7 @@ use self::{
     answer::{AnswerBody, AnswerHead},
     body::RequestBody,
     request::{Credentials, RequestHead},
+    socket::{Flushes, Socket},
 };
 use super::{
     cancel::{CancelOnDrop, Ticket},
@@ -90,14 +92,15 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: Cancell
 async fn connection(server: Arc<Server>, stream: TcpStream, shutdown: CancellationToken) {
     // Answers are small and awaited; a failure only costs latency.
     let _ = stream.set_nodelay(true);
+    let (socket, flushes) = Socket::new(stream);
     let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(handle(&server, request).await) }
+        let (server, flushes) = (Arc::clone(&server), Arc::clone(&flushes));
+        async move { Ok::<_, Infallible>(handle(&server, request, flushes).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(1 << 20);
     tokio::select! {
-        outcome = builder.serve_connection(TokioIo::new(stream), service) => {
+        outcome = builder.serve_connection(socket, service) => {
             if let Err(error) = outcome {
                 tracing::debug!(%error, "a connection to the engine ended early");
             }
@@ -106,23 +109,37 @@ async fn connection(server: Arc<Server>, stream: TcpStream, shutdown: Cancellati
     }
 }
 
-async fn handle(server: &Arc<Server>, request: Request<Incoming>) -> Response<AnswerBody> {
+async fn handle(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    flushes: Arc<Flushes>,
+) -> Response<AnswerBody> {
     let keep_alive = HeaderValue::from_static("timeout=10");
-    let mut response = route(server, request).await;
+    let mut response = route(server, request, flushes).await;
     response.headers_mut().insert("keep-alive", keep_alive);
     response
 }
 
-async fn route(server: &Arc<Server>, request: Request<Incoming>) -> Response<AnswerBody> {
+async fn route(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    flushes: Arc<Flushes>,
+) -> Response<AnswerBody> {
     match request.uri().path() {
         "/ping" | "/replicas_status" => answer::plain(StatusCode::OK, "Ok.\n"),
-        "/" | "/query" if matches!(*request.method(), Method::GET | Method::POST) => query(server, request).await,
+        "/" | "/query" if matches!(*request.method(), Method::GET | Method::POST) => {
+            query(server, request, flushes).await
+        }
         "/" | "/query" => answer::plain(StatusCode::METHOD_NOT_ALLOWED, "Use GET or POST.\n"),
         _ => answer::plain(StatusCode::NOT_FOUND, "There is no handle of this path. Use / or /ping.\n"),
     }
 }
 
-async fn query(server: &Arc<Server>, request: Request<Incoming>) -> Response<AnswerBody> {
+async fn query(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    flushes: Arc<Flushes>,
+) -> Response<AnswerBody> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let mut answer = AnswerHead {
@@ -133,6 +150,7 @@ async fn query(server: &Arc<Server>, request: Request<Incoming>) -> Response<Ans
         format: formats::DEFAULT.to_owned(),
         exception_tag: exception_tag(),
         encoding: None,
+        flushes,
     };
     let head = RequestHead::parse(&parts).and_then(|head| {
         server.credentials.as_ref().map_or(Ok(()), |required| required.check(&head.credentials))?;

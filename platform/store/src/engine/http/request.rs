@@ -47,6 +47,7 @@ impl Credentials {
 
 /// A request's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of ClickHouse's HTTP interface")]
 pub struct RequestHead {
     pub credentials: Credentials,
     /// SQL from the URL; the body follows it.
@@ -130,7 +131,9 @@ impl RequestHead {
         match name {
             "query" => self.query = Some(value),
             "query_id" => self.query_id = Some(value),
-            "database" => self.database = Some(value).filter(|name| !name.is_empty()).or(self.database.take()),
+            "database" => {
+                self.database = Some(value).filter(|name| !name.is_empty()).or(self.database.take());
+            }
             "default_format" => self.default_format = Some(value),
             "user" => self.credentials.user = value,
             "password" => self.credentials.password = value,
@@ -150,7 +153,8 @@ impl RequestHead {
 
     /// ClickHouse compresses an answer only when `enable_http_compression` asks for it.
     fn settle_answer_encoding(&mut self, headers: &HeaderMap) {
-        let asked = self.settings.iter().any(|(name, value)| name == "enable_http_compression" && is_on(value));
+        let asked =
+            self.settings.iter().any(|(name, value)| name == "enable_http_compression" && is_on(value));
         if asked && !self.answer_blocks {
             self.answer_encoding =
                 text(headers, "accept-encoding").and_then(|accepted| ContentEncoding::for_answer(&accepted));
@@ -169,7 +173,11 @@ impl SessionFields {
                 .ok()
                 .filter(|timeout| *timeout <= LONGEST_TIMEOUT)
                 .ok_or_else(|| {
-                    Exception::new(374, "INVALID_SESSION_TIMEOUT", &format!("Invalid session timeout: '{seconds}'"))
+                    Exception::new(
+                        374,
+                        "INVALID_SESSION_TIMEOUT",
+                        &format!("Invalid session timeout: '{seconds}'"),
+                    )
                 })?,
         };
         Ok(Some(SessionPart { id, timeout, must_exist: self.check }))
@@ -231,6 +239,8 @@ mod tests {
         RequestHead::parse(&builder.body(()).unwrap().into_parts().0)
     }
 
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
     }
@@ -251,7 +261,7 @@ mod tests {
 
     #[test]
     fn credentials_come_from_headers_basic_or_the_url() {
-        let cases: [(&str, &[(&str, &str)], &str, &str); 5] = [
+        let cases: [(&str, Headers<'_>, &str, &str); 5] = [
             ("/", &[], "default", ""),
             ("/", &[("x-clickhouse-user", "u"), ("x-clickhouse-key", "p")], "u", "p"),
             ("/", &[("x-clickhouse-key", "p")], "default", "p"),
