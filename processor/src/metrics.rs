@@ -90,6 +90,11 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// How often something was dropped for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.with_label_values(&[reason.as_str()]).get()
+    }
+
     /// Counts drops; a reason is shown from its first drop on.
     pub fn drop_by(&self, reason: DropReason, times: u64) {
         self.drops.with_label_values(&[reason.as_str()]).inc_by(times);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use tally_eventlog::{Assignment, CommitError, LogError, PartitionReader, Position};
+use tally_schemas::DropReason;
 use tally_service::clock::Clock;
 use tally_store::{Insert, InsertError, Store};
 use tokio::time::Instant;
@@ -109,11 +110,22 @@ impl Worker {
             "replaying an announced range"
         );
         let collector = Collector::new(&*self.context.folder, self.partition);
-        if let Some(batch) = collector.replay(&mut *self.reader, &range, &self.context.config).await? {
-            self.context.metrics.replayed_batches.with_label_values(&[self.topic()]).inc();
-            self.announce(batch).await?;
+        let replayed = tokio::select! {
+            replayed = collector.replay(&mut *self.reader, &range, &self.context.config) => replayed,
+            () = self.context.shutdown.cancelled() => return Err(PartitionError::Interrupted),
+        };
+        match replayed {
+            Ok(Some(batch)) => {
+                self.context.metrics.replayed_batches.with_label_values(&[self.topic()]).inc();
+                self.announce(batch).await
+            }
+            Ok(None) => Ok(()),
+            // What is left of the range can't be written under the range's token, and may have been written already.
+            Err(LogError::OffsetOutOfRange { low, .. }) if low > range.start => {
+                self.skip_expired(low.max(range.end)).await
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     async fn run(&mut self) -> Result<(), PartitionError> {
@@ -122,8 +134,19 @@ impl Worker {
             if stopping && self.announced.is_none() {
                 return Ok(());
             }
-            let next = if stopping { None } else { self.collect_while_writing().await? };
+            let collected = if stopping { Ok(None) } else { self.collect_while_writing().await };
+            let (next, expired_to) = match collected {
+                Err(PartitionError::Log(LogError::OffsetOutOfRange { low, requested, .. }))
+                    if low > requested =>
+                {
+                    (None, Some(low))
+                }
+                collected => (collected?, None),
+            };
             let finished = self.finish_announced().await?;
+            if let Some(offset) = expired_to {
+                self.skip_expired(offset).await?;
+            }
             match next {
                 Some(batch) => self.announce(batch).await?,
                 None if finished => self.reader.commit(&Position::at(self.done)).await?,
@@ -131,6 +154,23 @@ impl Worker {
             }
             self.report_lag();
         }
+    }
+
+    /// Goes on at `offset`, since the log has deleted what lies before it. That is loss, and is said as loudly.
+    async fn skip_expired(&mut self, offset: u64) -> Result<(), PartitionError> {
+        let lost = offset.saturating_sub(self.done);
+        tracing::error!(
+            topic = self.topic(),
+            partition = self.partition,
+            lost,
+            from = self.done,
+            to = offset,
+            "the log deleted records before they were counted"
+        );
+        self.context.metrics.drop_by(DropReason::Expired, lost);
+        self.reader.seek(offset).await?;
+        self.done = offset;
+        Ok(self.reader.commit(&Position::at(offset)).await?)
     }
 
     /// Reads the next batch; meanwhile the announced one is being written, though perhaps not to its end.

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS counters {on_cluster}
 ENGINE = {Replicated}SummingMergeTree((count, sum))
 PARTITION BY toYYYYMM(day)
 ORDER BY (counter, day)
-SETTINGS {deduplication_window}, {durability};
+SETTINGS {deduplication_window}, {durability}, min_bytes_for_wide_part = 134217728;
 
 -- (day, counter, value of the counted property) -> how many events.
 CREATE TABLE IF NOT EXISTS unique_totals {on_cluster}
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS unique_totals {on_cluster}
 ENGINE = {Replicated}SummingMergeTree((count))
 PARTITION BY toYYYYMM(day)
 ORDER BY (counter, day, value)
-SETTINGS {deduplication_window}, {durability};
+SETTINGS {deduplication_window}, {durability}, min_bytes_for_wide_part = 134217728;
 
 -- (day, counter) -> the identifiers seen, as a HyperLogLog state. Inserts send the hashes; the engine folds them.
 CREATE TABLE IF NOT EXISTS uniques {on_cluster}
@@ -35,4 +35,4 @@ CREATE TABLE IF NOT EXISTS uniques {on_cluster}
 ENGINE = {Replicated}AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (counter, day)
-SETTINGS {deduplication_window}, {durability};
+SETTINGS {deduplication_window}, {durability}, min_bytes_for_wide_part = 134217728;

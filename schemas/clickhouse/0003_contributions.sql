@@ -24,4 +24,4 @@ ENGINE = {Replicated}MergeTree
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (author_id, created_at, id)
 TTL toDateTime(created_at) + INTERVAL 3 YEAR
-SETTINGS {deduplication_window}, {durability};
+SETTINGS {deduplication_window}, {durability}, min_bytes_for_wide_part = 134217728;

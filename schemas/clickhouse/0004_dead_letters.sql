@@ -15,4 +15,4 @@ CREATE TABLE IF NOT EXISTS dead_letters {on_cluster}
 ENGINE = {Replicated}MergeTree
 PARTITION BY toYYYYMM(recorded_at)
 ORDER BY (recorded_at, id)
-SETTINGS {deduplication_window}, {durability};
+SETTINGS {deduplication_window}, {durability}, min_bytes_for_wide_part = 134217728;

@@ -26,6 +26,8 @@ pub enum DropReason {
     UnknownSchema,
     /// The store refused the row for good.
     RejectedByStore,
+    /// The log's retention deleted it before it was counted.
+    Expired,
 }
 
 impl DropReason {
@@ -41,6 +43,7 @@ impl DropReason {
         Self::Undecodable,
         Self::UnknownSchema,
         Self::RejectedByStore,
+        Self::Expired,
     ];
 
     /// The reason's fixed name in metrics, dead letters and tables.
@@ -56,6 +59,7 @@ impl DropReason {
             Self::Undecodable => "undecodable",
             Self::UnknownSchema => "unknown_schema",
             Self::RejectedByStore => "rejected_by_store",
+            Self::Expired => "expired",
         }
     }
 }

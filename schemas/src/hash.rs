@@ -13,11 +13,11 @@ pub fn identifier_hash(id: i64) -> u64 {
 /// The hash of a property used as identifier, or `None` for null, which is no identifier.
 ///
 /// Integers hash like ids; doubles by the eight bytes of their IEEE form, little endian; strings and JSON
-/// text by their UTF-8; booleans as the words `true` and `false`. So `1`, `1.0` and `"1"` are three.
+/// text by their UTF-8; booleans by one byte, 1 or 0. So `1`, `1.0` and `"1"` are three, and `true` isn't `"true"`.
 pub fn property_hash(value: &PropertyValue<'_>) -> Option<u64> {
     match value {
         PropertyValue::Null => None,
-        PropertyValue::Boolean(value) => Some(xxh3_64(if *value { b"true" } else { b"false" })),
+        PropertyValue::Boolean(value) => Some(xxh3_64(&[u8::from(*value)])),
         PropertyValue::Long(value) => Some(identifier_hash(*value)),
         PropertyValue::Double(value) => Some(xxh3_64(&value.to_le_bytes())),
         PropertyValue::String(text) | PropertyValue::Json(text) => Some(xxh3_64(text.as_bytes())),
@@ -40,7 +40,7 @@ mod tests {
             (PropertyValue::Double(1.0), 7_064_932_199_564_934_657),
             (text("1"), 7_335_560_060_985_733_464),
             (text(""), 3_244_421_341_483_603_138),
-            (PropertyValue::Boolean(true), 4_664_556_114_322_093_609),
+            (PropertyValue::Boolean(true), 16_226_181_191_752_404_715),
             (PropertyValue::Json(Cow::Borrowed("[1,2]")), 2_538_728_629_773_961_662),
         ];
         for (value, hash) in table {

@@ -18,7 +18,12 @@ fn folder() -> EventsFolder {
     EventsFolder::new(Matcher::new(&Definitions::built_in()), Framing::SingleObject)
 }
 
-fn event(name: &str, timestamp: i64, user_id: i64, properties: Vec<(&'static str, PropertyValue<'static>)>) -> Vec<u8> {
+fn event(
+    name: &str,
+    timestamp: i64,
+    user_id: i64,
+    properties: Vec<(&'static str, PropertyValue<'static>)>,
+) -> Vec<u8> {
     let event = TrackedEvent {
         event_id: Uuid::from_u128(1),
         name: name.to_owned().into(),
@@ -78,7 +83,8 @@ fn counters(folded: &Folded) -> BTreeMap<(u16, String), (u64, i128)> {
 }
 
 fn any_event() -> impl Strategy<Value = Vec<u8>> {
-    let names = prop::sample::select(vec!["view_dashboard", "run_pipeline", "create_work_item", "never_defined"]);
+    let names =
+        prop::sample::select(vec!["view_dashboard", "run_pipeline", "create_work_item", "never_defined"]);
     let values = prop_oneof![
         (-1000_i64..1000).prop_map(PropertyValue::Long),
         (-1000_i64..1000).prop_map(|eighths| PropertyValue::Double(eighths as f64 / 8.0)),

@@ -68,6 +68,8 @@ impl World {
 /// A partition of fixed records.
 struct FakeReader {
     world: Arc<World>,
+    /// Older records are gone.
+    low: u64,
     end: u64,
     next: u64,
     revoked: CancellationToken,
@@ -76,6 +78,10 @@ struct FakeReader {
 #[async_trait]
 impl PartitionReader for FakeReader {
     async fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<LogRecord>, LogError> {
+        if self.next < self.low {
+            let (requested, low, high) = (self.next, self.low, self.end);
+            return Err(LogError::OffsetOutOfRange { partition: 7, requested, low, high });
+        }
         if self.next >= self.end {
             tokio::select! {
                 () = tokio::time::sleep(limits.max_wait.min(Duration::from_millis(5))) => return Ok(Vec::new()),
@@ -190,9 +196,23 @@ async fn world_with(change: impl FnOnce(&mut ProcessorConfig)) -> (Arc<World>, P
 }
 
 fn assignment(world: &Arc<World>, position: Position, end: u64) -> (Assignment, CancellationToken) {
+    assignment_from(world, position, 0, end)
+}
+
+fn assignment_from(
+    world: &Arc<World>,
+    position: Position,
+    low: u64,
+    end: u64,
+) -> (Assignment, CancellationToken) {
     let revoked = CancellationToken::new();
-    let reader =
-        FakeReader { world: Arc::clone(world), end, next: position.next_offset, revoked: revoked.clone() };
+    let reader = FakeReader {
+        world: Arc::clone(world),
+        low,
+        end,
+        next: position.next_offset,
+        revoked: revoked.clone(),
+    };
     (Assignment { partition: 7, position, reader: Box::new(reader) }, revoked)
 }
 
@@ -291,4 +311,32 @@ async fn shutdown_finishes_the_announced_batch() {
     let last = world.commits().pop().unwrap();
     assert_eq!(last.pending, None, "nothing is left pending");
     assert!(last.next_offset < 1000, "shutdown does not wait for the whole backlog");
+}
+
+#[tokio::test]
+async fn records_that_expired_before_they_were_counted_are_skipped_and_said() {
+    let (world, context) = world_with(|_| {}).await;
+    let metrics = context.metrics.clone();
+    let (assignment, _revoked) = assignment_from(&world, Position::at(0), 4, 6);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(6)))).await;
+    working.abort();
+    let expected =
+        [Entry::Commit(Position::at(4)), pending(4, 4..6), insert(4..6, 200), Entry::Commit(Position::at(6))];
+    assert_eq!(*world.journal.lock(), expected);
+    assert_eq!(metrics.dropped(DropReason::Expired), 4);
+}
+
+#[tokio::test]
+async fn a_pending_range_that_expired_in_part_is_not_written_again() {
+    let (world, context) = world_with(|_| {}).await;
+    let found = Position { next_offset: 1, pending: Some(1..6) };
+    let (assignment, _revoked) = assignment_from(&world, found, 3, 8);
+    let working = tokio::spawn(work(context, assignment));
+    world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(8)))).await;
+    working.abort();
+    assert_eq!(
+        world.journal.lock()[..3],
+        [Entry::Commit(Position::at(6)), pending(6, 6..8), insert(6..8, 200)]
+    );
 }

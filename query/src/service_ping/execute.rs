@@ -16,7 +16,8 @@ const PURPOSE: &str = "service_ping";
 #[derive(Debug, Default)]
 pub struct Readings {
     pub(super) counts: HashMap<String, [u64; 3]>,
-    pub(super) sums: HashMap<String, [f64; 3]>,
+    /// In billionths, so that adding them up is exact.
+    pub(super) sums: HashMap<String, [i128; 3]>,
     /// By counter: the estimates for the last week and the last four weeks.
     pub(super) uniques: HashMap<String, [u64; 2]>,
     /// By union: the same.
@@ -72,7 +73,7 @@ pub(super) async fn execute(
     )?;
     let mut readings = Readings::default();
     for row in counters {
-        let sums = [&row.sum_week, &row.sum_month, &row.sum_all].map(|text| decimal(text));
+        let sums = [&row.sum_week, &row.sum_month, &row.sum_all].map(|text| billionths(text));
         readings.counts.insert(row.counter.clone(), [row.count_week, row.count_month, row.count_all]);
         readings.sums.insert(row.counter, sums);
     }
@@ -103,7 +104,11 @@ async fn unions(warehouse: &Warehouse, statements: &[Statement]) -> Result<Vec<U
     Ok(rows)
 }
 
-/// The nearest double to a `Decimal(38, 9)`: what every JSON reader makes of the number.
-fn decimal(text: &str) -> f64 {
-    text.parse().expect("ClickHouse prints a decimal as digits with an optional sign and point")
+/// ClickHouse's text of a `Decimal(38, 9)`, which leaves out trailing zeros, in billionths.
+fn billionths(text: &str) -> i128 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{whole}{fraction:0<9}");
+    digits
+        .parse()
+        .expect("ClickHouse prints a decimal as digits with an optional sign and at most nine places")
 }

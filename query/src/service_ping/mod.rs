@@ -112,7 +112,10 @@ mod tests {
         };
         let readings = Readings {
             counts: HashMap::from([("a".to_owned(), [1, 10, 100]), ("b".to_owned(), [2, 20, 200])]),
-            sums: HashMap::from([("m.sum(value)".to_owned(), [0.5, 12.25, 1e3])]),
+            sums: HashMap::from([(
+                "m.sum(value)".to_owned(),
+                [500_000_000, 12_250_000_000, 1_000_000_000_000],
+            )]),
             uniques: HashMap::from([("u".to_owned(), [7, 28])]),
             unions: HashMap::from([(0, [9, 99])]),
             unique_totals: HashMap::from([(

@@ -9,8 +9,8 @@ use super::plan::{PlannedMetric, Source};
 /// GitLab's fallback for a value that could not be computed.
 const NOT_COMPUTED: i64 = -1;
 
-/// Integers below this are exact as doubles.
-const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+/// Sums are kept in billionths.
+const ONE: i128 = 1_000_000_000;
 
 /// The value of `metric`: a number, or `{property: {value: count}}` for unique totals. Without any data 0, or an empty
 /// inner object.
@@ -22,7 +22,7 @@ pub(super) fn evaluate(metric: &PlannedMetric, readings: &Readings) -> Value {
             counters.iter().map(count).sum::<u64>().into()
         }
         Source::Sum(counters) => {
-            let sum = |counter| readings.sums.get(counter).map_or(0.0, |sums| sums[window]);
+            let sum = |counter| readings.sums.get(counter).map_or(0, |sums| sums[window]);
             number(counters.iter().map(sum).sum())
         }
         Source::Unique(counter) => estimate(readings.uniques.get(counter), window),
@@ -62,10 +62,37 @@ fn unique_totals(counters: &[String], window: usize, readings: &Readings) -> Map
     totals
 }
 
-/// A sum as a JSON number; a whole one without a fraction.
-fn number(sum: f64) -> Value {
-    if sum.fract() == 0.0 && sum.abs() < EXACT_INTEGERS {
-        return Value::from(sum as i64);
+/// A sum as a JSON number: a whole one without a fraction, any other as the nearest double.
+fn number(sum: i128) -> Value {
+    if sum % ONE == 0
+        && let Ok(whole) = i64::try_from(sum / ONE)
+    {
+        return whole.into();
     }
-    Number::from_f64(sum).map_or(Value::from(NOT_COMPUTED), Value::Number)
+    let sign = if sum < 0 { "-" } else { "" };
+    let (whole, fraction) =
+        (sum.unsigned_abs() / ONE.unsigned_abs(), sum.unsigned_abs() % ONE.unsigned_abs());
+    let nearest: f64 =
+        format!("{sign}{whole}.{fraction:09}").parse().expect("digits and a point are a number");
+    Number::from_f64(nearest).map_or(Value::from(NOT_COMPUTED), Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_is_the_number_that_its_decimal_text_names() {
+        let table = [
+            (0, "0"),
+            (3 * ONE, "3"),
+            (10_176_754_000_000, "10176.754"),
+            (-500_000_000, "-0.5"),
+            (-1, "-1e-9"),
+            (300_000_000, "0.3"),
+        ];
+        for (billionths, text) in table {
+            assert_eq!(number(billionths).to_string(), text);
+        }
+    }
 }
