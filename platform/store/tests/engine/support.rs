@@ -50,6 +50,8 @@ pub fn run_engine_if_asked() {
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
         engine.shutdown().await;
     });
+    // Its threads end here, with what the engine's library has to do at a thread's end.
+    drop(runtime);
     // The test harness would go on to print to a parent that may have gone.
     std::process::exit(0);
 }
