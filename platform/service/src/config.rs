@@ -31,7 +31,11 @@ pub enum ConfigError {
 
 /// Reads `defaults` (TOML), then `file`, then the environment, then `flags` (each `section.key=value`, the value in TOML
 /// syntax or a bare string).
-pub fn load<T: DeserializeOwned>(defaults: &str, file: Option<&Path>, flags: &[String]) -> Result<T, ConfigError> {
+pub fn load<T: DeserializeOwned>(
+    defaults: &str,
+    file: Option<&Path>,
+    flags: &[String],
+) -> Result<T, ConfigError> {
     let mut figment = Figment::from(Toml::string(defaults));
     if let Some(path) = file {
         std::fs::metadata(path).map_err(|error| ConfigError::File(path.display().to_string(), error))?;
@@ -103,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_an_error() {
-        let error = load::<Sample>(DEFAULTS, Some(Path::new("/nowhere/tally.toml")), &[]).unwrap_err().to_string();
+        let error =
+            load::<Sample>(DEFAULTS, Some(Path::new("/nowhere/tally.toml")), &[]).unwrap_err().to_string();
         assert!(error.contains("/nowhere/tally.toml"), "{error}");
     }
 

@@ -45,7 +45,9 @@ impl Health {
         let ready = outcomes.iter().all(|(_, outcome)| outcome.is_ok());
         let checks: serde_json::Map<String, Value> = outcomes
             .into_iter()
-            .map(|(name, outcome)| (name.to_owned(), outcome.map_or_else(Value::from, |()| Value::from("ok"))))
+            .map(|(name, outcome)| {
+                (name.to_owned(), outcome.map_or_else(Value::from, |()| Value::from("ok")))
+            })
             .collect();
         (ready, json!({"status": if ready { "ready" } else { "not ready" }, "checks": checks}))
     }

@@ -66,7 +66,10 @@ pub async fn serve(listener: TcpListener, router: Router, config: HttpConfig, sh
     }
     drop(listener);
     if tokio::time::timeout(Duration::from_secs(config.drain_s), graceful.shutdown()).await.is_err() {
-        tracing::warn!(seconds = config.drain_s, "requests were still under way when the drain time was over");
+        tracing::warn!(
+            seconds = config.drain_s,
+            "requests were still under way when the drain time was over"
+        );
     }
 }
 
