@@ -1,4 +1,5 @@
 //! The command line: one subcommand a task. What each does is in `commands`.
+#![allow(clippy::doc_markdown, reason = "the comments are the help texts, which are no Markdown")]
 
 use std::path::PathBuf;
 

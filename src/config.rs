@@ -60,9 +60,9 @@ pub enum Service {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServicesSection {
-    pub ingest_listen: String,
-    pub query_listen: String,
-    pub processor_listen: String,
+    pub ingest: String,
+    pub query: String,
+    pub processor: String,
 }
 
 /// Which implementation of the event log a process uses.

@@ -32,7 +32,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Token(command) => commands::token::run(command)?,
         Command::Config => print!("{}", config::DEFAULTS),
         serving => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(serving))?
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(serving))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -143,7 +143,7 @@ async fn follow_changes(directory: Arc<Directory>) {
         match directory.reload() {
             Ok(()) => tracing::info!("directory reloaded"),
             Err(error) => {
-                tracing::error!(%error, "the directory can't be reloaded; the former state stays in force")
+                tracing::error!(%error, "the directory can't be reloaded; the former state stays in force");
             }
         }
     }

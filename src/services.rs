@@ -87,12 +87,7 @@ impl Process {
     }
 
     /// Adds the query service's routes.
-    pub fn add_query(
-        &mut self,
-        store: &Store,
-        directory: Arc<Directory>,
-        definitions: Arc<Definitions>,
-    ) -> Result<()> {
+    pub fn add_query(&mut self, store: &Store, directory: Arc<Directory>, definitions: Arc<Definitions>) {
         let deps = QueryDeps {
             definitions,
             access: Access { directory, clock: Arc::clone(&self.clock) },
@@ -101,7 +96,6 @@ impl Process {
         };
         let state = QueryState::new(self.config.query.clone(), deps);
         self.add_routes(tally_query::router(state));
-        Ok(())
     }
 
     /// The processor's work, to run beside serving.

@@ -10,7 +10,7 @@ use crate::services::Process;
 
 /// HTTP to the log.
 pub async fn ingest(args: ServiceArgs) -> Result<()> {
-    let Some((mut process, listener)) = start(&args, "services.ingest_listen").await? else { return Ok(()) };
+    let Some((mut process, listener)) = start(&args, "services.ingest").await? else { return Ok(()) };
     open::refuse_embedded_log(&process.config)?;
     let log = open::log(&process.config).await?;
     let definitions = open::definitions(&process.config)?;
@@ -22,7 +22,7 @@ pub async fn ingest(args: ServiceArgs) -> Result<()> {
 
 /// The log to ClickHouse.
 pub async fn processor(args: ServiceArgs) -> Result<()> {
-    let Some((mut process, listener)) = start(&args, "services.processor_listen").await? else {
+    let Some((mut process, listener)) = start(&args, "services.processor").await? else {
         return Ok(());
     };
     open::refuse_embedded_log(&process.config)?;
@@ -37,11 +37,11 @@ pub async fn processor(args: ServiceArgs) -> Result<()> {
 
 /// ClickHouse to HTTP.
 pub async fn query(args: ServiceArgs) -> Result<()> {
-    let Some((mut process, listener)) = start(&args, "services.query_listen").await? else { return Ok(()) };
+    let Some((mut process, listener)) = start(&args, "services.query").await? else { return Ok(()) };
     let store = open::store(&process.config)?;
     let definitions = open::definitions(&process.config)?;
     process.needs_store(&store);
-    process.add_query(&store, open::directory(&process.config, &process.shutdown)?, definitions)?;
+    process.add_query(&store, open::directory(&process.config, &process.shutdown)?, definitions);
     process.serve(listener).await;
     Ok(())
 }
@@ -68,9 +68,9 @@ async fn start(args: &ServiceArgs, listen_key: &str) -> Result<Option<(Process, 
     let Some(config) = open::settings(&args.config, &flags)? else { return Ok(None) };
     let services = &config.services;
     let address = match listen_key {
-        "services.ingest_listen" => &services.ingest_listen,
-        "services.processor_listen" => &services.processor_listen,
-        _ => &services.query_listen,
+        "services.ingest" => &services.ingest,
+        "services.processor" => &services.processor,
+        _ => &services.query,
     };
     let listener = http::bind(address).await?;
     let shutdown = open::shutdown_on_signal();

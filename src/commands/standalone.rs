@@ -49,7 +49,7 @@ async fn serve(config: Config, listener: TcpListener, store: Store, welcome: Opt
         process.add_ingest(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
     }
     if services.contains(&Service::Query) {
-        process.add_query(&store, directory, Arc::clone(&definitions))?;
+        process.add_query(&store, directory, Arc::clone(&definitions));
     }
     if let Some(welcome) = welcome {
         welcome.print(http::local_address(&listener));

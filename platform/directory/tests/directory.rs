@@ -197,7 +197,8 @@ fn a_reload_replaces_everything_and_a_bad_file_changes_nothing() {
     fs::write(&path, "users: [{id: x}]").unwrap();
     assert!(directory.reload().is_err());
     assert!(directory.authenticate("alice-token", noon()).is_ok());
-    fs::write(&path, yaml(PROJECTS).replace("name: alice, user", "name: alice, revoked: true, user")).unwrap();
+    fs::write(&path, yaml(PROJECTS).replace("name: alice, user", "name: alice, revoked: true, user"))
+        .unwrap();
     directory.reload().unwrap();
     assert_eq!(directory.authenticate("alice-token", noon()), Err(AuthError::Revoked));
 }

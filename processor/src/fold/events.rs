@@ -94,7 +94,7 @@ impl Fold for EventsFold {
             Ok(event) => match day_of(event.timestamp) {
                 Some(day) => self.add_event(record, &event, day),
                 None => {
-                    self.set_aside(record, DropReason::Invalid, "the timestamp is outside of 1970 to 2149")
+                    self.set_aside(record, DropReason::Invalid, "the timestamp is outside of 1970 to 2149");
                 }
             },
             Err(error) => self.set_aside(record, reason_of(&error), &error.to_string()),

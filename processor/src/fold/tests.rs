@@ -54,7 +54,9 @@ fn records(values: &[Vec<u8>]) -> Vec<LogRecord> {
 
 fn fold(records: &[LogRecord]) -> Folded {
     let mut fold = folder().start(3);
-    records.iter().for_each(|record| fold.add(record));
+    for record in records {
+        fold.add(record);
+    }
     fold.finish()
 }
 

@@ -222,7 +222,8 @@ fn pending(next_offset: u64, range: Range<u64>) -> Entry {
 
 fn insert(range: Range<u64>, answered: u16) -> Entry {
     let token = format!("topic:7:{}-{}:202611", range.start, range.end);
-    Entry::Insert { token, body: range.map(|offset| format!("<{offset}>")).collect(), answered }
+    let values: Vec<String> = range.map(|offset| format!("<{offset}>")).collect();
+    Entry::Insert { token, body: values.concat(), answered }
 }
 
 #[tokio::test]
