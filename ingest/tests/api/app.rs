@@ -19,7 +19,7 @@ use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TopicSpec, Watermarks,
 };
 use tally_ingest::{Dependencies, Ingest, IngestConfig, Randomness};
-use tally_schemas::{Contribution, Definitions, Framings, Matcher, TrackedEvent, topics};
+use tally_schemas::{Contribution, Definitions, Framing, Framings, Matcher, TrackedEvent, topics};
 use tally_service::api;
 use tally_service::clock::FixedClock;
 use tower::ServiceExt;
@@ -265,7 +265,7 @@ impl App {
     pub fn contributions(&self) -> Vec<Contribution> {
         let records = self.records(topics::CONTRIBUTIONS);
         let decode =
-            |record: &Record| Contribution::decode_framed(Framings::SingleObject, &record.value).unwrap();
+            |record: &Record| Contribution::decode_framed(Framing::SingleObject, &record.value).unwrap();
         records.iter().map(decode).collect()
     }
 
