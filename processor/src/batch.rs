@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tally_eventlog::{FetchLimits, LogError, LogRecord, PartitionReader};
 use tokio::time::Instant;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::ProcessorConfig;
 use crate::fold::{Fold, Folded, Folder};
@@ -16,6 +17,9 @@ const IDLE_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
 pub struct Batch {
     /// The range's offsets, the end excluded.
     pub offsets: Range<u64>,
+    /// XXH3 of the records' values, one after the other: the same for a replay, another for another log that happens to
+    /// use the same offsets.
+    pub content_hash: u64,
     pub records: u64,
     pub folded: Folded,
 }
@@ -25,6 +29,7 @@ pub struct Collector {
     fold: Box<dyn Fold>,
     first_at: Option<Instant>,
     offsets: Option<Range<u64>>,
+    content: Xxh3,
     records: usize,
     bytes: usize,
 }
@@ -32,7 +37,14 @@ pub struct Collector {
 impl Collector {
     /// An empty batch.
     pub fn new(folder: &dyn Folder, partition: u32) -> Self {
-        Self { fold: folder.start(partition), first_at: None, offsets: None, records: 0, bytes: 0 }
+        Self {
+            fold: folder.start(partition),
+            first_at: None,
+            offsets: None,
+            content: Xxh3::new(),
+            records: 0,
+            bytes: 0,
+        }
     }
 
     /// Reads until the batch is full, or its time is over, or for a moment if nothing comes at all. `None` when it is
@@ -90,12 +102,14 @@ impl Collector {
         self.records += records.len();
         for record in records {
             self.bytes += record.size();
+            self.content.update(&record.value);
             self.fold.add(record);
         }
     }
 
     fn finish(self) -> Option<Batch> {
         let offsets = self.offsets?;
-        Some(Batch { offsets, records: self.records as u64, folded: self.fold.finish() })
+        let content_hash = self.content.digest();
+        Some(Batch { offsets, content_hash, records: self.records as u64, folded: self.fold.finish() })
     }
 }

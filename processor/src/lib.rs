@@ -114,7 +114,7 @@ async fn work_as_member(
                 Err(error) => break Err(error),
             },
             Some(ended) = workers.join_next() => {
-                if let Some(error) = failure_of(ended.expect("a worker does not panic")) {
+                if let Some(error) = failure_of(ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))) {
                     break Err(error);
                 }
             }

@@ -15,6 +15,7 @@ pub struct Metrics {
     pub insert_seconds: HistogramVec,
     pub inserted_rows: IntCounterVec,
     pub store_outages: IntCounter,
+    pub refused_batches: IntCounter,
     pub lag: IntGaugeVec,
     pub freshness_seconds: HistogramVec,
     drops: IntCounterVec,
@@ -56,6 +57,10 @@ impl Metrics {
                 "tally_processor_store_outages_total",
                 "Times an insert failed after all its tries and consumption paused.",
             )?,
+            refused_batches: IntCounter::new(
+                "tally_processor_refused_batches_total",
+                "Times the store refused a batch's rows themselves, and consumption waits all the same.",
+            )?,
             lag: IntGaugeVec::new(
                 Opts::new("tally_processor_lag_records", "Records in the log that were not counted yet."),
                 &["topic", "partition"],
@@ -74,7 +79,7 @@ impl Metrics {
                 &["reason"],
             )?,
         };
-        let collectors: [Box<dyn Collector>; 10] = [
+        let collectors: [Box<dyn Collector>; 11] = [
             Box::new(metrics.records.clone()),
             Box::new(metrics.batches.clone()),
             Box::new(metrics.replayed_batches.clone()),
@@ -82,6 +87,7 @@ impl Metrics {
             Box::new(metrics.insert_seconds.clone()),
             Box::new(metrics.inserted_rows.clone()),
             Box::new(metrics.store_outages.clone()),
+            Box::new(metrics.refused_batches.clone()),
             Box::new(metrics.lag.clone()),
             Box::new(metrics.freshness_seconds.clone()),
             Box::new(metrics.drops.clone()),

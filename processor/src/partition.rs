@@ -1,11 +1,12 @@
 //! The exactly-once protocol on one partition. Before a batch is written its range is committed as pending; each insert
-//! carries a token made of topic, partition and range, which the tables deduplicate by; then the range is committed as
+//! carries a token made of topic, partition, range and a hash of its records, which the tables deduplicate by; then the range is committed as
 //! done. Whoever finds a pending range writes it again, with the same boundaries and so the same tokens.
 //!
 //! While a batch is being written the next one is read and folded.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use tally_eventlog::{Assignment, CommitError, LogError, PartitionReader, Position};
@@ -22,6 +23,9 @@ use crate::metrics::Metrics;
 
 /// Inserts of one batch under way at once.
 const CONCURRENT_INSERTS: usize = 4;
+
+/// How long an insert under way may go on after shutdown began.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// Why work on a partition ended.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +100,8 @@ struct Worker {
 enum Written {
     /// All of it is in the tables.
     All,
+    /// The store did not take some of it.
+    InPart,
     /// Time went by without all of it written: it must be announced again before more of it is.
     Stale,
 }
@@ -173,13 +179,13 @@ impl Worker {
         Ok(self.reader.commit(&Position::at(offset)).await?)
     }
 
-    /// Reads the next batch; meanwhile the announced one is being written, though perhaps not to its end.
+    /// Reads the next batch; meanwhile the announced one is written, though perhaps not to its end.
     async fn collect_while_writing(&mut self) -> Result<Option<Batch>, PartitionError> {
         let Self { context, partition, reader, announced, .. } = self;
         let revoked = reader.revoked().clone();
         let writing = async {
             match announced {
-                Some(announced) => write(context, *partition, announced, &revoked).await.map(|_| ()),
+                Some(announced) => write_once(context, *partition, announced, &revoked).await.map(|_| ()),
                 None => Ok(()),
             }
         };
@@ -189,13 +195,23 @@ impl Worker {
         Ok(collected?)
     }
 
-    /// Writes what is left of the announced batch. Whether there was one.
+    /// Writes what is left of the announced batch, however long the store is out of reach. Whether there was a batch.
     async fn finish_announced(&mut self) -> Result<bool, PartitionError> {
         let Some(mut announced) = self.announced.take() else { return Ok(false) };
         let revoked = self.reader.revoked().clone();
-        while write(&self.context, self.partition, &mut announced, &revoked).await? == Written::Stale {
-            self.reader.commit(&self.pending_position(&announced.batch)).await?;
-            announced.at = Instant::now();
+        loop {
+            match write_once(&self.context, self.partition, &mut announced, &revoked).await? {
+                Written::All => break,
+                Written::InPart => {
+                    self.report_lag();
+                    pause(&self.context, &revoked).await?;
+                }
+                Written::Stale => {
+                    let at = Instant::now();
+                    self.reader.commit(&self.pending_position(&announced.batch)).await?;
+                    announced.at = at;
+                }
+            }
         }
         self.done = announced.batch.offsets.end;
         self.report_batch(&announced.batch);
@@ -205,9 +221,11 @@ impl Worker {
     /// Commits the batch's range as pending, and everything before it as done.
     async fn announce(&mut self, batch: Batch) -> Result<(), PartitionError> {
         debug_assert!(self.announced.is_none(), "one range is pending at a time");
+        // Taken before the commit: however long its answer takes, the announcement is no younger than this.
+        let at = Instant::now();
         self.reader.commit(&self.pending_position(&batch)).await?;
         let unwritten = batch.folded.inserts.clone();
-        self.announced = Some(Announced { batch, unwritten, at: Instant::now() });
+        self.announced = Some(Announced { batch, unwritten, at });
         Ok(())
     }
 
@@ -227,10 +245,6 @@ impl Worker {
         for (&reason, &times) in &batch.folded.drops {
             metrics.drop_by(reason, times);
         }
-        if let Some(received_at) = batch.folded.newest_received_at {
-            let age_ms = self.context.clock.now().as_millisecond() - received_at;
-            metrics.freshness_seconds.with_label_values(&[topic]).observe(age_ms.max(0) as f64 / 1000.0);
-        }
     }
 
     fn report_lag(&self) {
@@ -242,38 +256,44 @@ impl Worker {
     }
 }
 
-/// Sends the inserts that are not written yet, again and again while the store is out of reach.
-async fn write(
+/// Sends the inserts that are not written yet, each once (the store tries again by itself for a while). Those that succeed
+/// are unwritten no more. An insert under way is given up when the partition is taken away, or some time after shutdown:
+/// whoever comes next replays the range, and the token tells what had arrived.
+async fn write_once(
     context: &PartitionContext,
     partition: u32,
     announced: &mut Announced,
     revoked: &CancellationToken,
 ) -> Result<Written, PartitionError> {
-    while !announced.unwritten.is_empty() {
-        if announced.at.elapsed() >= context.config.announcement_ttl() {
-            return Ok(Written::Stale);
-        }
-        if revoked.is_cancelled() {
-            return Err(PartitionError::TakenAway);
-        }
-        if let Err(error) = write_once(context, partition, announced).await {
-            context.metrics.store_outages.inc();
-            tracing::error!(partition, %error, "the store did not take a batch; consumption waits");
-            pause(context, revoked).await?;
-        }
+    if announced.unwritten.is_empty() {
+        return Ok(Written::All);
     }
+    if announced.at.elapsed() >= context.config.announcement_ttl() {
+        return Ok(Written::Stale);
+    }
+    let failed = tokio::select! {
+        failed = send_unwritten(context, partition, announced) => failed,
+        () = revoked.cancelled() => return Err(PartitionError::TakenAway),
+        () = grace_after(&context.shutdown) => return Err(PartitionError::Interrupted),
+    };
+    if let Some(error) = failed {
+        report_failure(context, partition, &error);
+        return Ok(Written::InPart);
+    }
+    report_freshness(context, &announced.batch);
     Ok(Written::All)
 }
 
-/// Tries each unwritten insert; those that succeed are unwritten no more.
-async fn write_once(
+/// Sends each unwritten insert; the first error, if any.
+async fn send_unwritten(
     context: &PartitionContext,
     partition: u32,
     announced: &mut Announced,
-) -> Result<(), InsertError> {
-    let offsets = &announced.batch.offsets;
+) -> Option<InsertError> {
+    let Batch { offsets, content_hash, .. } = &announced.batch;
     let start_before = announced.at + context.config.announcement_ttl();
-    let prefix = format!("{}:{partition}:{}-{}", context.folder.topic(), offsets.start, offsets.end);
+    let topic = context.folder.topic();
+    let prefix = format!("{topic}:{partition}:{}-{}:{content_hash:016x}", offsets.start, offsets.end);
     let outcomes: Vec<(TableInsert, Result<(), InsertError>)> =
         stream::iter(std::mem::take(&mut announced.unwritten))
             .map(|insert| async {
@@ -284,14 +304,38 @@ async fn write_once(
             .buffer_unordered(CONCURRENT_INSERTS)
             .collect()
             .await;
-    let mut first_error = Ok(());
+    let mut first_error = None;
     for (insert, outcome) in outcomes {
         if let Err(error) = outcome {
             announced.unwritten.push(insert);
-            first_error = first_error.and(Err(error));
+            first_error.get_or_insert(error);
         }
     }
     first_error
+}
+
+fn report_failure(context: &PartitionContext, partition: u32, error: &InsertError) {
+    match error {
+        // The announcement grew old while the store was being tried; it is made again.
+        InsertError::Late { .. } => {}
+        InsertError::Rejected { .. } => {
+            context.metrics.refused_batches.inc();
+            tracing::error!(partition, %error, "the store refuses a batch; it is tried again, and consumption waits");
+        }
+        InsertError::Outage { .. } => {
+            context.metrics.store_outages.inc();
+            tracing::error!(partition, %error, "the store did not take a batch; consumption waits");
+        }
+    }
+}
+
+/// From ingest's acceptance of the newest record to now, when its rows can be queried.
+fn report_freshness(context: &PartitionContext, batch: &Batch) {
+    if let Some(received_at) = batch.folded.newest_received_at {
+        let age_ms = context.clock.now().as_millisecond() - received_at;
+        let freshness = context.metrics.freshness_seconds.with_label_values(&[context.folder.topic()]);
+        freshness.observe(age_ms.max(0) as f64 / 1000.0);
+    }
 }
 
 async fn send(
@@ -313,6 +357,12 @@ async fn send(
     context.metrics.insert_seconds.with_label_values(&labels).observe(started.elapsed().as_secs_f64());
     context.metrics.inserted_rows.with_label_values(&labels).inc_by(insert.rows);
     Ok(())
+}
+
+/// Ends some time after shutdown began.
+async fn grace_after(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(SHUTDOWN_GRACE).await;
 }
 
 /// Waits before the store is tried again. Ends the work when nobody wants it any more: what was announced is replayed by

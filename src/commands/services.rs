@@ -52,11 +52,11 @@ pub async fn serve_beside(
     listener: TcpListener,
     working: impl Future<Output = Result<()>> + Send + 'static,
 ) -> Result<()> {
-    let shutdown = process.shutdown.clone();
+    let ended = process.shutdown.clone().drop_guard();
     let working = tokio::spawn(async move {
-        let worked = working.await;
-        shutdown.cancel();
-        worked
+        // Dropped when the work ends in whatever way, a panic included: a process that does not work must not look alive.
+        let _ended = ended;
+        working.await
     });
     process.serve(listener).await;
     working.await?

@@ -221,9 +221,11 @@ fn pending(next_offset: u64, range: Range<u64>) -> Entry {
 }
 
 fn insert(range: Range<u64>, answered: u16) -> Entry {
-    let token = format!("topic:7:{}-{}:202611", range.start, range.end);
-    let values: Vec<String> = range.map(|offset| format!("<{offset}>")).collect();
-    Entry::Insert { token, body: values.concat(), answered }
+    let values: Vec<String> = range.clone().map(|offset| format!("<{offset}>")).collect();
+    let body = values.concat();
+    let hash = xxhash_rust::xxh3::xxh3_64(body.as_bytes());
+    let token = format!("topic:7:{}-{}:{hash:016x}:202611", range.start, range.end);
+    Entry::Insert { token, body, answered }
 }
 
 #[tokio::test]
@@ -262,11 +264,13 @@ async fn a_pending_range_is_replayed_with_its_own_boundaries_first() {
 #[tokio::test]
 async fn an_outage_is_waited_out_with_the_same_bytes_and_token() {
     let (world, context) = world_with(|_| {}).await;
+    let metrics = context.metrics.clone();
     world.answers.lock().extend([500, 500]);
     let (assignment, _revoked) = assignment(&world, Position::at(0), 3);
     let working = tokio::spawn(work(context, assignment));
     world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(3)))).await;
     working.abort();
+    assert_eq!(metrics.store_outages.get(), 2);
     let expected = [
         pending(0, 0..3),
         insert(0..3, 500),
