@@ -149,14 +149,21 @@ impl Config {
     /// The defaults, then `file`, then the environment, then `flags`.
     pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Self> {
         let config: Self = tally_service::config::load(DEFAULTS, file, flags)?;
-        let (ttl, session) = (config.processor.announcement_ttl_s, config.kafka.session_timeout_s);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses values that are each fine and can't work together, or can't work at all.
+    fn check(&self) -> Result<()> {
+        let (ttl, session) = (self.processor.announcement_ttl_s, self.kafka.session_timeout_s);
         if ttl > session {
             bail!(
                 "processor.announcement_ttl_s is {ttl}, longer than kafka.session_timeout_s, {session}: a batch could \
                  be inserted after its partition belongs to another processor"
             );
         }
-        Ok(config)
+        self.processor.check()?;
+        Ok(())
     }
 
     /// The embedded log's settings.
@@ -186,6 +193,8 @@ impl Config {
             threads_per_query: section.threads_per_query,
             memory_limit: section.memory_limit_bytes,
             query_log: section.query_log,
+            user: non_empty(&self.store.user),
+            password: non_empty(&self.store.password),
             ..EngineConfig::new(self.in_data_dir(&section.directory, "store"))
         }
     }
@@ -247,6 +256,18 @@ mod tests {
         let dumped = tally_service::config::dump(&config).unwrap();
         let again: Config = tally_service::config::load(&dumped, None, &[]).unwrap();
         assert_eq!(again.ingest.max_events, 7);
+    }
+
+    #[test]
+    fn batches_of_nothing_and_of_more_than_a_block_are_refused() {
+        for flag in [
+            "processor.batch_max_records=0",
+            "processor.batch_max_bytes=0",
+            "processor.batch_max_records=200001",
+        ] {
+            let refused = Config::load(None, &[flag.to_owned()]).unwrap_err().to_string();
+            assert!(refused.contains("batch_max"), "{flag}: {refused}");
+        }
     }
 
     #[test]

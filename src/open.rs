@@ -9,14 +9,14 @@ use anyhow::{Context, Result, bail};
 use tally_directory::Directory;
 use tally_eventlog::embedded::EmbeddedLog;
 use tally_eventlog::kafka::KafkaLog;
-use tally_eventlog::{EventLog, TopicSpec};
+use tally_eventlog::{EventLog, LogError, TopicSpec};
 use tally_schemas::{Definitions, topics};
 use tally_service::{config, logging};
 use tally_store::{Migration, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ConfigArgs;
-use crate::config::{Config, LogKind};
+use crate::config::{Config, LogKind, Service};
 
 /// How often the directory's file is looked at.
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(2);
@@ -76,17 +76,34 @@ pub async fn log(config: &Config) -> Result<Arc<dyn EventLog>> {
         LogKind::Kafka => Arc::new(KafkaLog::connect(config.kafka_log())?),
     };
     for topic in [topics::EVENTS, topics::CONTRIBUTIONS] {
-        let section = &config.log_storage;
-        let spec = TopicSpec {
-            name: topic.to_owned(),
-            partitions: section.partitions,
-            retention: Some(Duration::from_hours(section.retention_days * 24)),
-            compacted: false,
-            max_record_bytes: section.max_record_bytes,
-        };
-        log.ensure_topic(&spec).await.with_context(|| format!("can't make topic {topic}"))?;
+        ensure_topic(&*log, topic, config).await.with_context(|| format!("can't make topic {topic}"))?;
     }
     Ok(log)
+}
+
+/// Creates the topic with the configured settings; one that is there keeps its number of partitions.
+async fn ensure_topic(log: &dyn EventLog, topic: &str, config: &Config) -> Result<(), LogError> {
+    let section = &config.log_storage;
+    let partitions = match log.watermarks(topic).await {
+        Ok(watermarks) => watermarks.len() as u32,
+        Err(LogError::UnknownTopic(_)) => section.partitions,
+        Err(error) => return Err(error),
+    };
+    let spec = TopicSpec {
+        name: topic.to_owned(),
+        partitions,
+        retention: retention(config),
+        compacted: false,
+        max_record_bytes: section.max_record_bytes,
+    };
+    log.ensure_topic(&spec).await
+}
+
+/// How long records are kept; for good while nobody on this machine counts them.
+fn retention(config: &Config) -> Option<Duration> {
+    let section = &config.log_storage;
+    let counted = section.kind == LogKind::Kafka || config.standalone.services.contains(&Service::Processor);
+    counted.then(|| Duration::from_hours(section.retention_days * 24))
 }
 
 /// Refuses the embedded log, which serves one process, to a subcommand that is one of several.
@@ -110,8 +127,7 @@ pub fn store(config: &Config) -> Result<Store> {
 
 /// The definitions in force.
 pub fn definitions(config: &Config) -> Result<Arc<Definitions>> {
-    let paths = &config.definitions.paths;
-    let definitions = if paths.is_empty() { Definitions::built_in() } else { Definitions::load(paths)? };
+    let definitions = Definitions::load_or_built_in(&config.definitions.paths)?;
     tracing::info!(
         events = definitions.events().count(),
         metrics = definitions.metrics().len(),

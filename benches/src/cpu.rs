@@ -30,8 +30,8 @@ pub struct CpuTableArgs {
     /// The `tally` binary to measure; without it the one next to this program.
     #[arg(long, value_name = "FILE")]
     pub tally: Option<PathBuf>,
-    /// Files, folders and globs of event and metric definitions.
-    #[arg(long, num_args = 1.., required = true, value_name = "PATH")]
+    /// Files, folders and globs of event and metric definitions; none: Tally's own.
+    #[arg(long, num_args = 1.., value_name = "PATH")]
     pub definitions: Vec<String>,
     /// Events per measurement; their bodies are held in memory, 400 bytes each.
     #[arg(long, default_value_t = 1_000_000, value_name = "COUNT")]
@@ -108,7 +108,7 @@ fn scenario(args: &CpuTableArgs) -> Result<Scenario> {
 
 /// A stream of the last minutes; streams of different purposes share no event.
 fn stream(args: &CpuTableArgs, purpose: &str, events: u64) -> Result<Arc<Stream>> {
-    let definitions = Definitions::load(&args.definitions).context("loading the definitions")?;
+    let definitions = Definitions::load_or_built_in(&args.definitions).context("loading the definitions")?;
     let to = Timestamp::now();
     let from = to.checked_sub(SignedDuration::from_mins(10)).context("the clock is before all time")?;
     let seed = purpose.bytes().fold(args.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));

@@ -85,11 +85,8 @@ pub struct LoadArgs {
 impl LoadArgs {
     /// The stream these arguments describe; `now` ends the span where no argument does.
     pub fn stream(&self, now: Timestamp) -> Result<Stream> {
-        let definitions = if self.definitions.is_empty() {
-            Definitions::built_in()
-        } else {
-            Definitions::load(&self.definitions).context("loading the definitions")?
-        };
+        let definitions =
+            Definitions::load_or_built_in(&self.definitions).context("loading the definitions")?;
         let catalogue = Catalogue::from_definitions(&definitions);
         ensure!(!catalogue.events().is_empty(), "no definition declares internal_events: true");
         Ok(Stream::new(catalogue, self.stream_options(now)?))

@@ -10,7 +10,7 @@ use tally_eventlog::FetchLimits;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessorConfig {
-    /// The consumer group whose positions say what has been counted. Another name counts everything again.
+    /// The consumer group whose positions say what has been counted.
     pub group: String,
     /// A batch closes after so many records,
     pub batch_max_records: usize,
@@ -27,7 +27,28 @@ pub struct ProcessorConfig {
     pub min_deduplication_window: u64,
 }
 
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("processor.{setting} is {value}; expected 1 to {largest}")]
+pub struct InvalidConfig {
+    setting: &'static str,
+    value: usize,
+    largest: usize,
+}
+
 impl ProcessorConfig {
+    /// Refuses batches of nothing, and batches whose insert would not be one block.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        let bounds = [
+            ("batch_max_records", self.batch_max_records, BATCH_MAX_RECORDS),
+            ("batch_max_bytes", self.batch_max_bytes, BATCH_MAX_BYTES),
+        ];
+        match bounds.into_iter().find(|(_, value, largest)| !(1..=*largest).contains(value)) {
+            Some((setting, value, largest)) => Err(InvalidConfig { setting, value, largest }),
+            None => Ok(()),
+        }
+    }
+
     /// How long a batch may stay open after its first record.
     pub fn batch_max_wait(&self) -> Duration {
         Duration::from_millis(self.batch_max_wait_ms)
@@ -52,6 +73,10 @@ impl ProcessorConfig {
         }
     }
 }
+
+/// An insert of so many rows and bytes is one block for the store; rows take a little more than their records.
+const BATCH_MAX_RECORDS: usize = 200_000;
+const BATCH_MAX_BYTES: usize = 40 << 20;
 
 /// Folding one fetch must not keep the runtime's thread from other work for long.
 const FETCH_MAX_RECORDS: usize = 5_000;

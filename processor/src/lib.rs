@@ -19,7 +19,7 @@ use tally_store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use config::ProcessorConfig;
+pub use config::{InvalidConfig, ProcessorConfig};
 pub use metrics::Metrics;
 pub use windows::WindowError;
 

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tally_directory::token_from_random;
 use tally_service::http;
 use tally_store::{Engine, Store};
 use tokio::net::TcpListener;
 
 use crate::cli::StandaloneArgs;
 use crate::commands::services::serve_beside;
+use crate::commands::token::fresh_random;
 use crate::config::{Config, Service};
 use crate::services::Process;
 use crate::welcome::Welcome;
@@ -26,6 +28,9 @@ pub async fn run(args: StandaloneArgs) -> Result<()> {
     }
     let welcome = if args.welcome { Some(Welcome::prepare(&config)?) } else { None };
 
+    if config.store.url.is_empty() && config.store.password.is_empty() {
+        config.store.password = fresh_password()?;
+    }
     let (engine, store) = open_store(&config).await?;
     let served = serve(config, listener, store, welcome).await;
     if let Some(engine) = engine {
@@ -67,6 +72,11 @@ fn flags(args: &StandaloneArgs) -> Vec<String> {
     let data_dir = args.data_dir.as_ref().map(|folder| format!("standalone.data_dir={}", folder.display()));
     let listen = args.listen.as_ref().map(|address| format!("standalone.listen={address}"));
     data_dir.into_iter().chain(listen).collect()
+}
+
+/// A password that only this process knows, so that nobody else on the machine reads the embedded engine's tables.
+fn fresh_password() -> Result<String> {
+    Ok(token_from_random(fresh_random()?))
 }
 
 /// The store at the configured URL, else an engine of our own.

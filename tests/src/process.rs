@@ -39,7 +39,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Starts `tally ARGUMENTS` and waits until `/readyz` on `port` says so. Its output goes to a file in `folder`.
+    /// Starts `tally ARGUMENTS` in `folder` and waits until `/readyz` on `port` says so. Its output goes to a file there.
     pub async fn start(folder: &Path, port: u16, arguments: &[&str]) -> Result<Self> {
         let log = folder.join(format!("{}-{port}.log", arguments[0]));
         let command: Vec<String> = arguments.iter().map(ToString::to_string).collect();
@@ -131,9 +131,11 @@ impl Drop for Tally {
 }
 
 fn spawn(command: &[String], log: &Path) -> Result<Child> {
+    let folder = log.parent().context("the log lies in the process's folder")?;
     let output = File::options().create(true).append(true).open(log)?;
     Command::new(binary())
         .args(command)
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
@@ -179,10 +181,13 @@ pub async fn get_json(url: &str, token: &str) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
+/// The password under which the tests' engines serve.
+pub const STORE_PASSWORD: &str = "of-the-tests";
+
 /// A query sent to ClickHouse's HTTP interface; the answer's text.
 pub async fn clickhouse(url: &str, sql: &str) -> Result<String> {
-    let response =
-        reqwest::Client::new().post(url).query(&[("database", "tally")]).body(sql.to_owned()).send().await?;
+    let request = reqwest::Client::new().post(url).header("X-ClickHouse-Key", STORE_PASSWORD);
+    let response = request.query(&[("database", "tally")]).body(sql.to_owned()).send().await?;
     let status = response.status();
     let text = response.text().await?;
     if status != 200 {

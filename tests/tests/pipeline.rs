@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tally_tests::kafka::Kafka;
 use tally_tests::outside::{corpus, python, require, root};
-use tally_tests::process::{Tally, admin_token, clickhouse, free_port, get_json, run};
+use tally_tests::process::{STORE_PASSWORD, Tally, admin_token, clickhouse, free_port, get_json, run};
 use tally_tests::reference::Expected;
 use tally_tests::wait;
 use tempfile::TempDir;
@@ -67,6 +67,7 @@ impl Run {
             format!("directory.file={}", self.path("directory.yml")),
             format!("standalone.data_dir={}", self.path("data")),
             format!("definitions.paths={:?}", self.definitions),
+            format!("store.password={STORE_PASSWORD}"),
         ]
     }
 
@@ -178,10 +179,8 @@ async fn a_processor_killed_on_kafka_loses_nothing_and_doubles_nothing() -> Resu
         format!("processor.batch_max_records={}", batch_records(run.events)),
     ];
     let _store = run.start("store", ports[0], &[]).await?;
-    let mut migrate = vec!["migrate", "--set"];
-    let store_setting = format!("store.url={store}");
-    migrate.push(&store_setting);
-    tally_tests::process::run(&migrate)?;
+    let [url, password] = [format!("store.url={store}"), format!("store.password={STORE_PASSWORD}")];
+    tally_tests::process::run(&["migrate", "--set", &url, "--set", &password])?;
     let ingest = run.start("ingest", ports[1], &on_kafka).await?;
     let query = run.start("query", ports[2], &on_kafka).await?;
     let mut processor = run.start("processor", ports[3], &on_kafka).await?;

@@ -11,6 +11,9 @@ use super::process::Process;
 /// The token that the load is sent with. It opens nothing but the measured processes on loopback.
 pub const TOKEN: &str = "glpat-cpu-table-benchmark";
 
+/// The password under which the measured engines serve ClickHouse's HTTP interface.
+pub const STORE_PASSWORD: &str = "of-the-benchmark";
+
 /// The directory's file. It names no projects, so that project ids are taken as given.
 const DIRECTORY: &str = "\
 users:
@@ -103,6 +106,7 @@ impl Installation {
         let everywhere = [
             format!("directory.file={}", self.quoted("directory.yml")),
             format!("definitions.paths={:?}", self.definitions),
+            format!("store.password={STORE_PASSWORD}"),
         ];
         let mut arguments = vec![command.to_owned(), format!("--listen=127.0.0.1:{port}")];
         for setting in settings.into_iter().chain(everywhere) {

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::installation::STORE_PASSWORD;
+
 const POLL: Duration = Duration::from_millis(50);
 
 /// Reads Tally's tables.
@@ -21,7 +23,8 @@ impl Tables {
 
     /// The answer to a query as tab-separated text.
     pub async fn query(&self, sql: String) -> Result<String> {
-        let response = self.client.post(&self.url).body(sql).send().await.context("asking ClickHouse")?;
+        let request = self.client.post(&self.url).header("X-ClickHouse-Key", STORE_PASSWORD).body(sql);
+        let response = request.send().await.context("asking ClickHouse")?;
         let status = response.status();
         let text = response.text().await.context("reading ClickHouse's answer")?;
         ensure!(status.is_success(), "ClickHouse answered {status}: {text}");

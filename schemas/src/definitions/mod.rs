@@ -42,6 +42,11 @@ impl Definitions {
         if loaded.errors.is_empty() { Ok(loaded.definitions) } else { Err(LoadErrors(loaded.errors)) }
     }
 
+    /// The definitions that `paths` name; Tally's own where they name none.
+    pub fn load_or_built_in<P: AsRef<str>>(paths: &[P]) -> Result<Self, LoadErrors> {
+        if paths.is_empty() { Ok(Self::built_in()) } else { Self::load(paths) }
+    }
+
     /// The internal event of that name.
     pub fn event(&self, name: &str) -> Option<&EventDefinition> {
         self.internal_events.get(name).map(|index| &self.events[*index])
