@@ -1,5 +1,10 @@
 //! Exactly-once inserts: fixed bytes under a deduplication token, sent again until ClickHouse's final answer is known,
 //! with settings that make one insert one block of each table partition.
+//!
+//! What a token is worth when ClickHouse is killed depends on the tables. Replicated ones commit part and token in one
+//! step. Others record the token first: the embedded engine takes tokens without data out when it starts, but a server
+//! of its own with tables that aren't replicated can take the replay of a lost insert for a repetition. Their log of
+//! tokens is not fsynced either: after a power loss it may lag the parts, and a replay may count twice.
 
 use std::time::{Duration, Instant};
 

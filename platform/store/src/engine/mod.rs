@@ -2,6 +2,7 @@
 //! This file starts and stops it; `http` speaks the protocol, `execute` runs a request, `ffi` calls the C API.
 
 mod cancel;
+mod deduplication_log;
 mod encoding;
 mod exception;
 mod execute;
@@ -18,6 +19,7 @@ mod statement;
 
 use std::{
     ffi::CString,
+    fs::{File, TryLockError},
     io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -42,6 +44,8 @@ use self::{
 
 /// How often waiting rows go to `system.query_log`.
 const QUERY_LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// In the data directory; a running engine holds a lock on it.
+const LOCK_FILE: &str = "status";
 
 /// How the embedded engine runs.
 #[derive(Debug, Clone)]
@@ -117,6 +121,8 @@ pub enum EngineError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("the engine can't use its data directory {}: {source}", path.display())]
     DataDirectory { path: PathBuf, source: io::Error },
+    #[error("the data directory {} is in use by another process", path.display())]
+    InUse { path: PathBuf },
     #[error("the engine refused its data directory {}; its reason is on standard error (another process may use it)", path.display())]
     Refused { path: PathBuf },
     #[error("an engine runs or has run in this process; it can be started once")]
@@ -257,18 +263,37 @@ struct Booted {
 }
 
 fn boot(library_path: &Path, config: &EngineConfig) -> Result<Booted, EngineError> {
-    let path = &config.data_dir;
-    std::fs::create_dir_all(path)
-        .map_err(|source| EngineError::DataDirectory { path: path.clone(), source })?;
+    // The engine resolves a relative path more than once, and each time against the last.
+    let path = std::path::absolute(&config.data_dir)
+        .and_then(|path| std::fs::create_dir_all(&path).map(|()| path))
+        .map_err(|source| EngineError::DataDirectory { path: config.data_dir.clone(), source })?;
+    prepare(&path)?;
     let library = Library::load(library_path)?;
-    let arguments = connection_arguments(config)?;
+    let arguments = connection_arguments(config, &path)?;
     let mut first = arguments.clone();
     first.extend(server_arguments(config)?);
-    let mut keeper = library.connect(&first).ok_or_else(|| EngineError::Refused { path: path.clone() })?;
+    let mut keeper = library.connect(&first).ok_or(EngineError::Refused { path })?;
     let about = about(&mut keeper)?;
     let query_log = config.query_log.then(|| QueryLog::create(&mut keeper)).transpose();
     let query_log = query_log.map_err(|exception| EngineError::Broken(exception.message))?;
     Ok(Booted { library, arguments, keeper, about, query_log })
+}
+
+/// Repairs what a killed process may have left, under the lock that a running engine holds.
+fn prepare(path: &Path) -> Result<(), EngineError> {
+    let failed = |source| EngineError::DataDirectory { path: path.to_owned(), source };
+    let lock = match File::open(path.join(LOCK_FILE)) {
+        Ok(file) => Some(file),
+        // Whoever stops in order removes it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    match lock.as_ref().map(File::try_lock) {
+        None | Some(Ok(())) => {}
+        Some(Err(TryLockError::WouldBlock)) => return Err(EngineError::InUse { path: path.to_owned() }),
+        Some(Err(TryLockError::Error(error))) => return Err(failed(error)),
+    }
+    deduplication_log::repair(path).map(drop).map_err(failed)
 }
 
 fn about(connection: &mut Connection) -> Result<About, EngineError> {
@@ -288,10 +313,10 @@ fn arguments(list: Vec<String>) -> Result<Vec<CString>, EngineError> {
 }
 
 /// What every connection opens with. The library's defaults are those of `clickhouse local`; these are the server's.
-fn connection_arguments(config: &EngineConfig) -> Result<Vec<CString>, EngineError> {
+fn connection_arguments(config: &EngineConfig, path: &Path) -> Result<Vec<CString>, EngineError> {
     arguments(vec![
         "clickhouse".to_owned(),
-        format!("--path={}", config.data_dir.display()),
+        format!("--path={}", path.display()),
         format!("--max_threads={}", config.threads_per_query.max(1)),
         "--implicit_select=0".to_owned(),
         "--allow_introspection_functions=0".to_owned(),

@@ -188,7 +188,12 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 #[tokio::test]
 async fn credentials_are_required_when_configured_and_bodies_are_bounded() {
     let data = tempfile::tempdir().unwrap();
-    let options = Options { user: Some("tally"), password: Some("s3cret"), body_limit: Some(1 << 20) };
+    let options = Options {
+        user: Some("tally"),
+        password: Some("s3cret"),
+        body_limit: Some(1 << 20),
+        ..Options::default()
+    };
     let Some(engine) = EngineProcess::start(data.path(), &options) else { return };
     let client = reqwest::Client::new();
     let cases: [(&str, Headers<'_>, u16); 6] = [

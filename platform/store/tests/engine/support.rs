@@ -68,6 +68,8 @@ pub struct Options<'a> {
     pub user: Option<&'a str>,
     pub password: Option<&'a str>,
     pub body_limit: Option<u64>,
+    /// The process's working directory; a relative data directory is below it.
+    pub working_directory: Option<&'a Path>,
 }
 
 impl EngineProcess {
@@ -86,6 +88,9 @@ impl EngineProcess {
             if let Some(value) = value {
                 command.env(name, value);
             }
+        }
+        if let Some(folder) = options.working_directory {
+            command.current_dir(folder);
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
