@@ -14,14 +14,22 @@ def leaves(tree, path=""):
             yield name, value
 
 
+def most(value, count=3):
+    """An object of counts by value, cut to its largest entries."""
+    if not isinstance(value, dict) or len(value) <= count:
+        return json.dumps(value, ensure_ascii=False)
+    largest = dict(sorted(value.items(), key=lambda entry: -entry[1])[:count])
+    return f"{json.dumps(largest, ensure_ascii=False)} and {len(value) - count} more"
+
+
 def ping(answer):
     for name, value in leaves(answer):
-        print(f"  {name:<75} {json.dumps(value)}")
+        print(f"  {name:<75} {most(value)}")
 
 
 def cube(answer):
-    for row in answer["results"][0]["data"]:
-        print("  " + "  ".join(f"{value}" for value in row.values()))
+    for row in answer["results"][0]["data"][:6]:
+        print("  " + "  ".join(str(value) for value in row.values()))
 
 
 def events(answer):
