@@ -248,7 +248,8 @@ fn work(
         Work::Insert { .. } if request.read_only => Err(read_only().into()),
         Work::Insert { sql, format, first, body } => {
             let data = std::mem::take(first);
-            insert(connection, (sql, format), &request.params, data, body, output)
+            let sql = [ticket.mark(), " ", sql.trim_end()].concat();
+            insert(connection, (&sql, format), &request.params, data, body, ticket, output)
         }
         Work::Statement { .. } => statement(connection, request, ticket, output),
     }
@@ -349,9 +350,10 @@ fn insert(
     params: &[(String, String)],
     first: Bytes,
     body: &mut RequestBody,
+    ticket: &Ticket,
     output: &Output<'_>,
 ) -> Result<Counts, Stop> {
-    let outcome = append_all(connection, (sql, format), params, first, body, output.engine);
+    let outcome = append_all(connection, (sql, format), params, first, body, ticket, output.engine);
     if outcome.is_err() {
         // A client that is still sending would not read the answer.
         body.drain(output.engine);
@@ -365,11 +367,16 @@ fn append_all(
     params: &[(String, String)],
     first: Bytes,
     body: &mut RequestBody,
+    ticket: &Ticket,
     engine: &Engine,
 ) -> Result<Counts, Stop> {
-    let mut stream = connection.stream_insert(sql.trim_end().as_bytes(), format, params)?;
+    let mut stream = connection.stream_insert(sql.as_bytes(), format, params)?;
     let mut next = Some(first);
     while let Some(data) = next {
+        if ticket.is_cancelled() {
+            stream.cancel();
+            return Err(Exception::cancelled().into());
+        }
         if !data.is_empty() && !stream.append(&data) {
             break;
         }

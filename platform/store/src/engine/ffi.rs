@@ -142,7 +142,8 @@ impl Library {
         Some(Connection { library: Arc::clone(self), slot, handle })
     }
 
-    /// Joins the engine's threads. False when a connection is still open or a thread did not stop.
+    /// Joins the engine's threads. False when a connection is still open, and also when every one is closed but the
+    /// library's process-wide pools still have idle workers, as they have after any query that used them.
     pub fn shutdown(&self) -> bool {
         // SAFETY: refuses by itself while a connection is open.
         unsafe { (self.shutdown)() == 0 }

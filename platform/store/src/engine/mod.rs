@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, runtime};
+use tokio::{net::TcpListener, runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -44,6 +44,8 @@ use self::{
 
 /// How often waiting rows go to `system.query_log`.
 const QUERY_LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// How long `shutdown` waits for what can't be cancelled.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 /// In the data directory; a running engine holds a lock on it.
 const LOCK_FILE: &str = "status";
 
@@ -214,8 +216,14 @@ impl Engine {
         format!("http://{}", self.address)
     }
 
-    /// Cancels running queries, closes the engine and stops its threads. The process can't start it again.
+    /// Cancels what runs, closes the engine and stops its threads, within 15 s. The process can't start it again.
     pub async fn shutdown(self) {
+        if tokio::time::timeout(SHUTDOWN_LIMIT, self.stop_all()).await.is_err() {
+            tracing::warn!("the engine did not stop in time: a query or an insert can't be cancelled");
+        }
+    }
+
+    async fn stop_all(self) {
         self.stop.cancel();
         // Ends the connections; each cancels its query, and with the last one the lanes and the sessions go.
         if let Err(error) = self.server.await {
@@ -226,17 +234,33 @@ impl Engine {
             let _ = task.await;
         }
         let (threads, library) = (self.threads, self.library);
-        let stopped = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!("a thread of the engine panicked");
-                }
-            }
-            library.shutdown()
+        let (stopped, all_stopped) = oneshot::channel();
+        // Not one of the runtime's blocking threads: the runtime would wait for it past the limit.
+        let joining = thread::Builder::new().name("engine-stop".to_owned()).spawn(move || {
+            stop_threads(threads, library);
+            // Nobody waits past the limit.
+            let _ = stopped.send(());
         });
-        if !matches!(stopped.await, Ok(true)) {
-            tracing::warn!("the engine did not stop all of its threads");
+        match joining {
+            // An error would be a panic, which has been reported.
+            Ok(_) => drop(all_stopped.await),
+            Err(error) => tracing::error!(%error, "could not wait for the engine's threads"),
         }
+    }
+}
+
+fn stop_threads(threads: Vec<JoinHandle<()>>, library: Arc<Library>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the engine panicked");
+        }
+    }
+    let stopped = library.shutdown();
+    match Arc::try_unwrap(library) {
+        Ok(_) if stopped => {}
+        // The idle workers of the library's own process-wide pools; they hold no data.
+        Ok(_) => tracing::debug!("the engine has closed and left idle threads"),
+        Err(_) => tracing::warn!("the engine could not close: a connection is still open"),
     }
 }
 

@@ -10,6 +10,7 @@ mod http;
 mod inserts;
 mod isolation;
 mod migrations;
+mod shutdown;
 mod streaming;
 mod support;
 
