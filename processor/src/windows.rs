@@ -17,10 +17,19 @@ pub enum WindowError {
          (processor.min_deduplication_window): a replayed batch could count twice"
     )]
     TooSmall { table: String, window: u64, required: u64 },
+    /// A replicated table forgets inserts too early, however few there were.
+    #[error(
+        "table {table} remembers inserts for {seconds} s, and {REQUIRED_SECONDS} are necessary \
+         (replicated_deduplication_window_seconds): a batch replayed later could count twice"
+    )]
+    TooShort { table: String, seconds: u64 },
     /// The store did not answer.
     #[error("can't read the tables' deduplication windows: {0}")]
     Store(#[from] clickhouse::error::Error),
 }
+
+/// As long as the log keeps records by default.
+const REQUIRED_SECONDS: u64 = 7 * 24 * 60 * 60;
 
 #[derive(Debug, Row, Deserialize)]
 struct TableSettings {
@@ -30,7 +39,7 @@ struct TableSettings {
 }
 
 #[derive(Debug, Row, Deserialize)]
-struct DefaultWindow {
+struct Setting {
     name: String,
     value: String,
 }
@@ -43,34 +52,38 @@ pub async fn check(store: &Store, tables: &[&'static str], required: u64) -> Res
         .bind(tables)
         .fetch_all()
         .await?;
-    let defaults: Vec<DefaultWindow> = store
+    let defaults: Vec<Setting> = store
         .client()
-        .query("SELECT name, value FROM system.merge_tree_settings WHERE name LIKE '%replicated_deduplication_window'")
+        .query("SELECT name, value FROM system.merge_tree_settings WHERE name LIKE '%replicated_deduplication_window%'")
         .fetch_all()
         .await?;
-    for table in tables {
+    tables.iter().try_for_each(|table| {
         let found = settings.iter().find(|settings| settings.name == *table);
-        let window = found.map(|settings| window_of(settings, &defaults));
-        match window {
-            None => return Err(WindowError::Missing((*table).to_owned())),
-            Some(window) if window < required => {
-                return Err(WindowError::TooSmall { table: (*table).to_owned(), window, required });
-            }
-            Some(_) => {}
-        }
+        let found = found.ok_or_else(|| WindowError::Missing((*table).to_owned()))?;
+        check_table(found, &defaults, required)
+    })
+}
+
+/// Non-replicated tables count inserts; replicated ones also forget them by age.
+fn check_table(table: &TableSettings, defaults: &[Setting], required: u64) -> Result<(), WindowError> {
+    let is_replicated = table.engine.starts_with("Replicated");
+    let count =
+        if is_replicated { "replicated_deduplication_window" } else { "non_replicated_deduplication_window" };
+    let window = setting_of(table, defaults, count);
+    if window < required {
+        return Err(WindowError::TooSmall { table: table.name.clone(), window, required });
+    }
+    let seconds = setting_of(table, defaults, "replicated_deduplication_window_seconds");
+    if is_replicated && seconds < REQUIRED_SECONDS {
+        return Err(WindowError::TooShort { table: table.name.clone(), seconds });
     }
     Ok(())
 }
 
 /// A table's own setting, else the server's default; 0 when there is neither.
-fn window_of(table: &TableSettings, defaults: &[DefaultWindow]) -> u64 {
-    let setting = if table.engine.starts_with("Replicated") {
-        "replicated_deduplication_window"
-    } else {
-        "non_replicated_deduplication_window"
-    };
-    let own = || own_setting(&table.engine_full, setting);
-    let default = || defaults.iter().find(|default| default.name == setting)?.value.parse().ok();
+fn setting_of(table: &TableSettings, defaults: &[Setting], name: &str) -> u64 {
+    let own = || own_setting(&table.engine_full, name);
+    let default = || defaults.iter().find(|default| default.name == name)?.value.parse().ok();
     own().or_else(default).unwrap_or(0)
 }
 
@@ -91,18 +104,27 @@ mod tests {
         TableSettings { name: "t".into(), engine: engine.into(), engine_full: engine_full.into() }
     }
 
+    fn setting(name: &str, value: &str) -> Setting {
+        Setting { name: name.into(), value: value.into() }
+    }
+
     #[test]
     fn a_tables_own_window_wins_over_the_servers_default() {
         let defaults = [
-            DefaultWindow { name: "non_replicated_deduplication_window".into(), value: "0".into() },
-            DefaultWindow { name: "replicated_deduplication_window".into(), value: "10000".into() },
+            setting("non_replicated_deduplication_window", "0"),
+            setting("replicated_deduplication_window", "10000"),
+            setting("replicated_deduplication_window_seconds", "3600"),
         ];
-        let own = "MergeTree PARTITION BY m ORDER BY a SETTINGS index_granularity = 8192, \
-                   non_replicated_deduplication_window = 500";
-        let none = "MergeTree ORDER BY a SETTINGS index_granularity = 8192";
-        assert_eq!(window_of(&table("MergeTree", own), &defaults), 500);
-        assert_eq!(window_of(&table("MergeTree", none), &defaults), 0);
-        assert_eq!(window_of(&table("ReplicatedMergeTree", none), &defaults), 10_000);
-        assert_eq!(window_of(&table("ReplicatedMergeTree", own), &defaults), 10_000);
+        let plain = "MergeTree ORDER BY a SETTINGS index_granularity = 8192";
+        let own = format!("{plain}, non_replicated_deduplication_window = 1500");
+        let lasting = format!("{plain}, replicated_deduplication_window_seconds = 604800");
+        let checked = |engine, engine_full: &str| check_table(&table(engine, engine_full), &defaults, 1000);
+        assert!(checked("MergeTree", &own).is_ok());
+        assert!(matches!(checked("MergeTree", plain), Err(WindowError::TooSmall { window: 0, .. })));
+        assert!(matches!(
+            checked("ReplicatedMergeTree", plain),
+            Err(WindowError::TooShort { seconds: 3600, .. })
+        ));
+        assert!(checked("ReplicatedMergeTree", &lasting).is_ok());
     }
 }

@@ -5,6 +5,9 @@ const KEEPER_PATH: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{re
 const REPLICATED: &str = "{Replicated}";
 /// Inserts that a table remembers: what a replayed batch is recognised by.
 const DEDUPLICATION_WINDOW: u32 = 10_000;
+/// How long a replicated table remembers them, in seconds: a week, as long as the log keeps records. ClickHouse's default
+/// is an hour.
+const DEDUPLICATION_SECONDS: u32 = 7 * 24 * 60 * 60;
 
 /// Renders for one target.
 pub struct Renderer {
@@ -21,7 +24,10 @@ impl Renderer {
     /// The statement with `{on_cluster}`, `{Replicated}…MergeTree`, `{deduplication_window}` and `{durability}` replaced.
     pub fn render(&self, sql: &str) -> String {
         let window = match self.on_cluster {
-            Some(_) => format!("replicated_deduplication_window = {DEDUPLICATION_WINDOW}"),
+            Some(_) => format!(
+                "replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
+                 replicated_deduplication_window_seconds = {DEDUPLICATION_SECONDS}"
+            ),
             None => format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"),
         };
         let sql = sql
@@ -100,7 +106,8 @@ mod tests {
             "CREATE TABLE IF NOT EXISTS t ON CLUSTER 'it\\'s' (a Int8)\n\
              ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', (a, b))\n\
              ORDER BY a\n\
-             SETTINGS replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1"
+             SETTINGS replicated_deduplication_window = 10000, \
+             replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1"
         );
         let cases = [
             ("ENGINE = {Replicated}MergeTree ORDER BY a", "ENGINE = ReplicatedMergeTree(PATH) ORDER BY a"),
