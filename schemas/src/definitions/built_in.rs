@@ -12,7 +12,6 @@ macro_rules! files {
 /// Every file of `schemas/definitions`, by its path there.
 pub(super) const FILES: &[(&str, &str)] = files![
     "events/create_work_item.yml",
-    "events/request_service_ping_via_rest.yml",
     "events/run_pipeline.yml",
     "events/search.yml",
     "events/sign_in.yml",
@@ -26,7 +25,6 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "metrics/count_total_create_incident.yml",
     "metrics/count_total_create_incident_by_api.yml",
     "metrics/count_total_create_work_item.yml",
-    "metrics/count_total_request_service_ping_via_rest.yml",
     "metrics/count_total_run_pipeline.yml",
     "metrics/count_total_search_without_results.yml",
     "metrics/count_total_sign_in_with_second_factor.yml",

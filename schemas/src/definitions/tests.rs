@@ -600,7 +600,7 @@ fn the_built_in_set_is_sound_complete_and_shows_every_kind_and_frame() {
 
     let built_in = Definitions::built_in();
     assert_eq!(built_in.events().count(), report.event_files);
-    assert!(built_in.event("request_service_ping_via_rest").is_some());
+    assert!(built_in.event("run_pipeline").is_some());
     for kind in [MetricKind::Total, MetricKind::Sum, MetricKind::Unique, MetricKind::UniqueTotals] {
         assert!(built_in.metrics().iter().any(|metric| metric.kind == Some(kind)), "{kind:?}");
     }
