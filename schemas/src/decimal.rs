@@ -15,13 +15,15 @@ const LIMIT: i128 = 10_i128.pow(19 + PLACES);
 ///
 /// The bound holds every 64-bit integer and leaves room for 10^10 such values in a Decimal(38, 9). A double is
 /// taken by the shortest decimal text that reads back as the same double (0.1 is one tenth exactly); beyond nine
-/// places it is rounded half to even. Numbers kept as JSON text are taken by that text.
+/// places it is rounded half to even. Numbers kept as JSON text are taken by that text, and so are strings that are
+/// nothing but a decimal number: GitLab sums with Redis's INCRBYFLOAT, to which "3" is 3. There are no spaces, no `+` in
+/// front and no bare point.
 pub fn value_to_nanos(value: &PropertyValue<'_>) -> Option<i128> {
     match value {
         PropertyValue::Long(value) => Some(i128::from(*value) * ONE),
         PropertyValue::Double(value) => double_to_nanos(*value),
-        PropertyValue::Json(text) => decimal_to_nanos(text),
-        PropertyValue::Null | PropertyValue::Boolean(_) | PropertyValue::String(_) => None,
+        PropertyValue::Json(text) | PropertyValue::String(text) => decimal_to_nanos(text),
+        PropertyValue::Null | PropertyValue::Boolean(_) => None,
     }
 }
 
@@ -35,7 +37,7 @@ fn double_to_nanos(value: f64) -> Option<i128> {
     decimal_to_nanos(&format!("{value:e}"))
 }
 
-/// Reads a JSON number exactly and rounds it half to even at nine places.
+/// Reads a decimal number as JSON writes it (or with leading zeros) exactly and rounds it half to even at nine places.
 fn decimal_to_nanos(text: &str) -> Option<i128> {
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -125,7 +127,6 @@ mod tests {
         let table = [
             (PropertyValue::Null, None),
             (PropertyValue::Boolean(true), None),
-            (PropertyValue::String(Cow::Borrowed("1")), None),
             (PropertyValue::Long(i64::MAX), Some(i128::from(i64::MAX) * ONE)),
             (PropertyValue::Long(i64::MIN), Some(i128::from(i64::MIN) * ONE)),
             (json("[1]"), None),
@@ -141,6 +142,36 @@ mod tests {
         ];
         for (value, expected) in table {
             assert_eq!(value_to_nanos(&value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_string_that_is_a_decimal_number_is_that_number() {
+        let table = [
+            ("3", Some(3 * ONE)),
+            ("-3.25", Some(-3_250_000_000)),
+            ("007", Some(7 * ONE)),
+            ("1e2", Some(100 * ONE)),
+            ("1.5E-1", Some(150_000_000)),
+            ("", None),
+            ("-", None),
+            (" 3", None),
+            ("3 ", None),
+            ("3\n", None),
+            ("+3", None),
+            (".5", None),
+            ("5.", None),
+            ("1e", None),
+            ("1e 2", None),
+            ("1_000", None),
+            ("0x10", None),
+            ("٣", None),
+            ("NaN", None),
+            ("inf", None),
+            ("three", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(value_to_nanos(&PropertyValue::String(text.into())), expected, "{text:?}");
         }
     }
 

@@ -203,7 +203,7 @@ fn a_missing_identifier_or_value_skips_that_rule_only() {
     let sent = properties([("label", text("a")), ("value", PropertyValue::Double(0.1))]);
     let hash = property_hash(&text("a"));
     assert_eq!(effects(&event(sent)), expected(hash, Some("a"), Some(100_000_000)));
-    let sent = properties([("label", PropertyValue::Null), ("value", text("1"))]);
+    let sent = properties([("label", PropertyValue::Null), ("value", text("one"))]);
     assert_eq!(effects(&event(sent)), expected(None, None, None));
     let sent = properties([("label", PropertyValue::Double(1.0)), ("value", PropertyValue::Long(-2))]);
     let hash = property_hash(&PropertyValue::Double(1.0));

@@ -8,12 +8,16 @@ It shares nothing with Tally but the contract, so that both agreeing means somet
 import argparse
 import datetime
 import json
+import re
 import sys
 from decimal import Decimal
 
 import definitions
 
 WEEKS_OF_FRAME = {"7d": 1, "28d": 4}
+
+# A text that adds to a sum, as JSON writes a number, or with leading zeros.
+DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class Counted:
@@ -31,8 +35,8 @@ class Counted:
         if self.kind == "total":
             self.tally.count += 1
         elif self.kind == "sum":
-            value = properties.get("value")
-            if is_number(value):
+            value = summand(properties.get("value"))
+            if value is not None:
                 self.tally.sum += value
         else:
             self.add_identifier(properties, identifiers)
@@ -56,7 +60,7 @@ class Tally:
 
     def __init__(self, metric):
         self.kind = metric.kind
-        self.property = metric.rules[0].unique
+        self.property = head(metric.rules[0].unique)
         self.count = 0
         self.sum = Decimal(0)
         self.members = set()
@@ -161,6 +165,18 @@ def matches(wanted, properties):
 
 def is_number(value):
     return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+
+
+def summand(value):
+    """What a value adds to a sum: a number itself, a text the decimal number that is all of it, and others nothing."""
+    if isinstance(value, str):
+        return Decimal(value) if DECIMAL.fullmatch(value) else None
+    return value if is_number(value) else None
+
+
+def head(unique):
+    """The key that unique totals stand under: a property's name, `user` for `user.id`."""
+    return unique.removesuffix(".id") if unique else unique
 
 
 def as_id(value):

@@ -92,8 +92,16 @@ class KindTest(unittest.TestCase):
 
     def test_sums_are_exact_and_skip_what_is_no_number(self):
         known = known_of({"operator": "sum(value)"})
-        given = with_properties(*[{"value": 0.1}] * 10, {"value": 12.375}, {"value": -2}, {"value": "7"}, {"value": True})
+        given = with_properties(*[{"value": 0.1}] * 10, {"value": 12.375}, {"value": -2}, {"value": True}, {"value": [1]})
         self.assertEqual(value(known, *given, {}), Decimal("11.375"))
+
+    def test_a_text_is_summed_if_all_of_it_is_a_decimal_number(self):
+        known = known_of({"operator": "sum(value)"})
+        cases = [("3", 3), ("-3.25", Decimal("-3.25")), ("007", 7), ("1e2", 100), ("1.5E-1", Decimal("0.15"))]
+        none = ["", "-", " 3", "3 ", "3\n", "+3", ".5", "5.", "1e", "1_000", "0x10", "\u0663", "NaN", "inf", "three"]
+        for text, expected in cases + [(text, 0) for text in none]:
+            with self.subTest(text=text):
+                self.assertEqual(value(known, *with_properties({"value": text})), expected)
 
     def test_uniques_are_a_union_over_rules_and_skip_missing_ids(self):
         known = known_of({"unique": "user.id", "filter": {"label": "x"}}, {"unique": "user.id", "filter": {"label": "y"}})
@@ -125,6 +133,10 @@ class KindTest(unittest.TestCase):
         known = known_of({"unique": "label", "operator": "total"})
         given = with_properties({"label": "x"}, {"label": "x"}, {"label": "y"}, {})
         self.assertEqual(value(known, *given), {"label": {"x": 2, "y": 1}})
+
+    def test_unique_totals_of_an_identifier_stand_under_its_head(self):
+        known = known_of({"unique": "user.id", "operator": "total"})
+        self.assertEqual(value(known, {"user_id": 5}, {"user_id": 5}, {}), {"user": {"5": 2, "99": 1}})
 
 
 class StreamTest(unittest.TestCase):
