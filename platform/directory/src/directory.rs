@@ -22,15 +22,6 @@ pub enum ProjectLookup {
     Absent,
 }
 
-/// The projects one reader may read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadableProjects {
-    /// Every one: an administrator, or a directory that keeps no projects.
-    All,
-    /// These ids, ascending.
-    Only(Vec<i64>),
-}
-
 /// Users, tokens and projects in memory, read from one file.
 #[derive(Debug)]
 pub struct Directory {
@@ -80,11 +71,6 @@ impl Directory {
         self.snapshot().user_named(username).cloned()
     }
 
-    /// Whether the file has a `projects` key, without which project ids are taken as given.
-    pub fn keeps_projects(&self) -> bool {
-        self.snapshot().projects().is_some()
-    }
-
     /// The project with this id as `principal` sees it; `None` is somebody who is not signed in.
     pub fn project(&self, principal: Option<&Principal>, id: i64) -> ProjectLookup {
         match self.snapshot().projects() {
@@ -98,34 +84,12 @@ impl Directory {
         lookup(self.snapshot().project_at(path), principal)
     }
 
-    /// Every project that `principal` may read.
-    pub fn readable_projects(&self, principal: Option<&Principal>) -> ReadableProjects {
+    /// Whether `principal` may say that something happened in this namespace: one of its projects is theirs to read.
+    /// Where no projects are kept, nothing is known against it.
+    pub fn may_name_namespace(&self, principal: Option<&Principal>, id: i64) -> bool {
         let snapshot = self.snapshot();
-        let projects = match snapshot.projects() {
-            Some(projects) if !principal.is_some_and(|principal| principal.admin) => projects,
-            _ => return ReadableProjects::All,
-        };
-        let mut ids: Vec<i64> = projects
-            .values()
-            .filter(|project| project.readable_by(principal))
-            .map(|project| project.id)
-            .collect();
-        ids.sort_unstable();
-        ReadableProjects::Only(ids)
-    }
-
-    /// The projects that the user is a member of, ids ascending.
-    pub fn projects_of_member(&self, user_id: i64) -> Vec<i64> {
-        let snapshot = self.snapshot();
-        let mut ids: Vec<i64> = snapshot
-            .projects()
-            .into_iter()
-            .flatten()
-            .filter(|(_, project)| project.access_level(user_id).is_some())
-            .map(|(id, _)| *id)
-            .collect();
-        ids.sort_unstable();
-        ids
+        snapshot.projects().is_none()
+            || snapshot.projects_in(id).iter().any(|project| project.readable_by(principal))
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

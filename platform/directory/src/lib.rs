@@ -12,7 +12,7 @@ mod snapshot;
 mod token;
 
 pub use access::{AccessLevel, Scope, UserState, Visibility};
-pub use directory::{Directory, ProjectLookup, ReadableProjects};
+pub use directory::{Directory, ProjectLookup};
 pub use error::{AuthError, DirectoryError};
 pub use snapshot::{Principal, Project, User};
 pub use token::{TOKEN_RANDOM_BYTES, TokenHash, token_from_random};

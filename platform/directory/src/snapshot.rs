@@ -28,7 +28,7 @@ pub struct User {
 /// Whoever a request acts for: a token that was good when it was presented, and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The token's name, unique in the directory; what rate limits and logs go by.
+    /// The token's name, unique in the directory; what logs go by.
     pub token_id: String,
     /// The user's id, positive.
     pub user_id: i64,
@@ -100,6 +100,7 @@ pub(crate) struct Snapshot {
     /// `None` when the file has no `projects` key.
     projects: Option<FxHashMap<i64, Arc<Project>>>,
     projects_by_path: FxHashMap<String, Arc<Project>>,
+    projects_by_namespace: FxHashMap<i64, Vec<Arc<Project>>>,
 }
 
 impl Snapshot {
@@ -157,6 +158,10 @@ impl Snapshot {
 
     pub(crate) fn project_at(&self, path: &str) -> Option<&Arc<Project>> {
         self.projects_by_path.get(path)
+    }
+
+    pub(crate) fn projects_in(&self, namespace_id: i64) -> &[Arc<Project>] {
+        self.projects_by_namespace.get(&namespace_id).map_or(&[], Vec::as_slice)
     }
 
     fn add_user(&mut self, entry: &UserEntry) -> Result<(), Problem> {
@@ -230,6 +235,9 @@ impl Snapshot {
             visibility: entry.visibility,
             members,
         });
+        if let Some(namespace_id) = project.namespace_id {
+            self.projects_by_namespace.entry(namespace_id).or_default().push(Arc::clone(&project));
+        }
         let projects = self.projects.get_or_insert_default();
         if projects.insert(project.id, Arc::clone(&project)).is_some() {
             return Err(Problem::new("id", format!("{} is another project's id, too", project.id)));

@@ -6,9 +6,7 @@ use std::{fs, thread};
 
 use jiff::Timestamp;
 use tally_directory::edit::{self, NewToken, NewUser};
-use tally_directory::{
-    AuthError, Directory, Principal, ProjectLookup, ReadableProjects, Scope, TOKEN_RANDOM_BYTES, TokenHash,
-};
+use tally_directory::{AuthError, Directory, Principal, ProjectLookup, Scope, TOKEN_RANDOM_BYTES, TokenHash};
 
 const PROJECTS: &str = "
 users:
@@ -111,24 +109,29 @@ fn projects_are_readable_by_visibility_and_membership() {
             assert_eq!(lookup == ProjectLookup::Absent, !readable, "{id}");
         }
     }
-    let lists = principals(&directory).map(|principal| directory.readable_projects(principal.as_deref()));
-    let expected =
-        [ReadableProjects::Only(vec![10]), ReadableProjects::Only(vec![10, 11, 12]), ReadableProjects::All];
-    assert_eq!(lists, expected);
-    assert_eq!(directory.projects_of_member(2), [12]);
     let by_path = directory.project_at(None, "group/public");
     assert_eq!(by_path, directory.project(None, 10));
     assert_eq!(directory.project_at(None, "group/private"), ProjectLookup::Absent);
 }
 
 #[test]
+fn a_namespace_is_named_by_readers_of_its_projects() {
+    let directory = directory(&PROJECTS.replace("group/secret}", "group/secret, namespace_id: 101}"));
+    let may_name =
+        |id| principals(&directory).map(|principal| directory.may_name_namespace(principal.as_deref(), id));
+    assert_eq!(may_name(100), [true, true, true]);
+    assert_eq!(may_name(101), [false, false, true]);
+    assert_eq!(may_name(102), [false, false, false]);
+}
+
+#[test]
 fn without_a_projects_key_ids_are_taken_as_given_and_an_empty_list_has_none() {
     let keeps_none = directory("users: []");
     assert_eq!(keeps_none.project(None, 5), ProjectLookup::AsGiven);
-    assert_eq!(keeps_none.readable_projects(None), ReadableProjects::All);
+    assert!(keeps_none.may_name_namespace(None, 5));
     let empty = directory("projects: []");
     assert_eq!(empty.project(None, 5), ProjectLookup::Absent);
-    assert_eq!(empty.readable_projects(None), ReadableProjects::Only(vec![]));
+    assert!(!empty.may_name_namespace(None, 5));
 }
 
 #[test]
@@ -235,7 +238,8 @@ fn a_change_keeps_what_else_is_in_the_file() {
     let directory = Directory::load(&path).unwrap();
     assert_eq!(directory.authenticate(&text, noon()).unwrap().username, "alice");
     assert_eq!(directory.authenticate("root-token", noon()), Err(AuthError::Revoked));
-    assert_eq!(directory.projects_of_member(2), [12]);
+    let alice = directory.authenticate(&text, noon()).unwrap();
+    assert!(matches!(directory.project(Some(&alice), 12), ProjectLookup::Readable(_)));
     let names: Vec<String> = edit::list_tokens(&path).unwrap().into_iter().map(|token| token.name).collect();
     assert_eq!(names, ["root", "alice", "new"]);
 }
