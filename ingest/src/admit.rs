@@ -1,6 +1,8 @@
 //! Parameters to records: who acted, where and when, as far as the caller may say so; then the Avro encoding, all of a
 //! request's events into one buffer.
 
+use std::collections::HashSet;
+
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -29,7 +31,8 @@ pub(crate) struct Admitted {
     pub(crate) undeclared_properties: usize,
 }
 
-/// Encodes the events of one caller's request, received at `now`.
+/// Encodes the events of one caller's request, received at `now`. Of several with the same `event_id` only the first
+/// becomes a record.
 pub(crate) fn admit(
     ingest: &Inner,
     principal: &Principal,
@@ -43,25 +46,30 @@ pub(crate) fn admit(
     let mut buffer = Vec::with_capacity(events.len() * USUAL_RECORD_BYTES);
     let mut ends = Vec::with_capacity(events.len());
     let mut admitted = Admitted { records: Vec::new(), verdicts: Vec::new(), undeclared_properties: 0 };
+    // Ids that are made here can't repeat.
+    let mut client_ids = HashSet::new();
     for (parameters, random) in events.into_iter().zip(random.chunks_exact(RANDOM_BYTES_PER_ID)) {
         let random = random.try_into().expect("chunks are as long as asked for");
         let event = resolve(ingest, principal, received_at, random, parameters);
-        event.encode_framed(ingest.framings.tracked_event, &mut buffer);
-        ends.push((buffer.len(), event.client_event_id.then_some(event.event_id)));
         let definition = ingest.definitions.lookup(&event.name);
-        if let Some(definition) = definition {
-            admitted.undeclared_properties += definition.undeclared(&event.additional_properties).count();
+        let is_first = !event.client_event_id || client_ids.insert(event.event_id);
+        if is_first {
+            event.encode_framed(ingest.framings.tracked_event, &mut buffer);
+            ends.push((buffer.len(), event.client_event_id.then_some(event.event_id)));
+            if let Some(definition) = definition {
+                admitted.undeclared_properties += definition.undeclared(&event.additional_properties).count();
+            }
         }
         if wants_verdicts {
-            admitted.verdicts.push(Verdict::new(&event, definition, &admitted.verdicts));
+            admitted.verdicts.push(Verdict::new(&event, definition, is_first));
         }
     }
     admitted.records = records(&Bytes::from(buffer), &ends, received_at);
     admitted
 }
 
-/// Cuts the buffer into records. An event whose id the client chose has that id as its key, so that a retry meets the
-/// first try in the same partition; the others go together to any partition. The record's time is that of receipt, by
+/// Cuts the buffer into records. An event whose id the client chose has that id as its key, so that a repetition lies in
+/// the same partition as the first; the others go together to any partition. The record's time is that of receipt, by
 /// which the log's retention goes, however old the event is.
 fn records(buffer: &Bytes, ends: &[(usize, Option<Uuid>)], received_at: i64) -> Vec<Record> {
     let mut start = 0;
@@ -113,17 +121,19 @@ fn clamp(timestamp: i64, received_at: i64, administrator: bool, config: &IngestC
     timestamp.min(latest).max(earliest)
 }
 
-/// Project and namespace as far as they are known. A project that the caller can't read counts as absent; a namespace
-/// that is not given is the project's.
+/// Project and namespace as far as they are known. A project that the caller can't read counts as absent, and so does a
+/// namespace without a project that they can read; a namespace that is absent is the project's.
 fn place(
     ingest: &Inner,
     principal: &Principal,
     project_id: Option<i64>,
     namespace_id: Option<i64>,
 ) -> (Option<i64>, Option<i64>) {
-    let namespace_id = namespace_id.and_then(existing);
+    let directory = &ingest.access.directory;
+    let is_known = |id: &i64| directory.may_name_namespace(Some(principal), *id);
+    let namespace_id = namespace_id.and_then(existing).filter(is_known);
     let Some(id) = project_id.and_then(existing) else { return (None, namespace_id) };
-    match ingest.access.directory.project(Some(principal), id) {
+    match directory.project(Some(principal), id) {
         ProjectLookup::AsGiven => (Some(id), namespace_id),
         ProjectLookup::Readable(project) => (Some(id), namespace_id.or(project.namespace_id)),
         ProjectLookup::Absent => (None, namespace_id),

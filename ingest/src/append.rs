@@ -10,8 +10,8 @@ use crate::service::Inner;
 
 /// Appends all records; `Ok` only if the log acknowledged every one.
 ///
-/// After an error some of them may be in the log nevertheless. A client that repeats the request counts those once if it
-/// chose their `event_id`, and twice if it left the choice to us.
+/// After an error some of them may be in the log nevertheless: a client that repeats the request has those there twice,
+/// under the same `event_id` if it chose one.
 pub(crate) async fn append(
     ingest: &Inner,
     topic: &'static str,

@@ -25,22 +25,20 @@ pub(crate) struct Verdict {
 enum Status {
     /// It will be counted.
     Accepted,
-    /// The same request has an event with the same id before it. Repetitions over several requests are found by the
-    /// processor, after the answer.
+    /// The same request has an event with the same id before it, and only that one is kept. Repetitions over several
+    /// requests are not looked for.
     Duplicate,
     /// It is kept, and counted nowhere.
     UnknownEvent,
 }
 
 impl Verdict {
-    /// The verdict on `event`, whose definition is `definition` and which comes after those of `earlier`.
-    pub(crate) fn new(event: &TrackedEvent<'_>, definition: Option<&EventMatcher>, earlier: &[Self]) -> Self {
-        let status = if earlier.iter().any(|verdict| verdict.event_id == event.event_id) {
-            Status::Duplicate
-        } else if definition.is_none() {
-            Status::UnknownEvent
-        } else {
-            Status::Accepted
+    /// The verdict on `event`, whose definition is `definition` and which is or isn't the first of its id.
+    pub(crate) fn new(event: &TrackedEvent<'_>, definition: Option<&EventMatcher>, is_first: bool) -> Self {
+        let status = match definition {
+            _ if !is_first => Status::Duplicate,
+            None => Status::UnknownEvent,
+            Some(_) => Status::Accepted,
         };
         let undeclared =
             definition.into_iter().flat_map(|definition| definition.undeclared(&event.additional_properties));

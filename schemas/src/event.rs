@@ -8,7 +8,8 @@ use uuid::Uuid;
 /// One accepted event. Timestamps are milliseconds since the epoch, UTC.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackedEvent<'a> {
-    /// Chosen by the client or, when it sent none, by ingest. The key of deduplication.
+    /// Chosen by the client or, when it sent none, by ingest. Carried along and kept; nothing looks for repetitions of it
+    /// over several requests.
     pub event_id: Uuid,
     /// The internal event's name, known or not.
     pub name: Cow<'a, str>,
@@ -39,13 +40,13 @@ pub enum PropertyValue<'a> {
     Null,
     /// A JSON boolean.
     Boolean(bool),
-    /// A JSON number written without fraction or exponent that fits 64 bits.
+    /// A JSON number written without fraction or exponent that fits a signed 64-bit integer.
     Long(i64),
-    /// Any other JSON number that a double holds.
+    /// A JSON number with fraction or exponent, or one beyond 64 bits: the nearest double.
     Double(f64),
     /// A JSON string.
     String(Cow<'a, str>),
-    /// A nested array or object, or a number that fits neither `Long` nor `Double`: its JSON text.
+    /// A nested array or object, or a whole number of 64 bits that only fits an unsigned integer: its JSON text.
     Json(Cow<'a, str>),
 }
 

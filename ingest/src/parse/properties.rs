@@ -135,7 +135,9 @@ impl<'de> Visitor<'de> for ValueSeed {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_or(PropertyValue::Double(value as f64), PropertyValue::Long))
+        // As text it is exact; a double would be another number.
+        Ok(i64::try_from(value)
+            .map_or_else(|_| PropertyValue::Json(value.to_string().into()), PropertyValue::Long))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {

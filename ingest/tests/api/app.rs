@@ -49,7 +49,7 @@ tokens:
   - {name: eve, user: eve, scopes: [api], sha256: "glpat-eve"}
 projects:
   - {id: 10, path: group/open, namespace_id: 100, visibility: public}
-  - {id: 11, path: group/closed, namespace_id: 100}
+  - {id: 11, path: group/closed, namespace_id: 101}
   - {id: 12, path: group/mine, members: [{user: alice, access_level: developer}]}
 "#;
 

@@ -35,7 +35,6 @@ async fn a_request_is_judged_by_its_token_before_its_body() {
             403,
             scope("api ai_workflows"),
         ),
-        ("/api/v4/usage_data/increment_counter", Some(("PRIVATE-TOKEN", "glpat-ai")), 403, scope("api")),
         ("/api/v4/tally/contributions", Some(("PRIVATE-TOKEN", "glpat-ai")), 403, scope("api")),
         ("/api/v4/tally/contributions", None, 401, unauthorized),
     ];

@@ -196,6 +196,28 @@ async fn a_compression_bomb_is_413_and_never_held() {
 }
 
 #[tokio::test]
+async fn a_small_body_of_millions_of_contributions_is_refused_without_being_held() {
+    let app = App::start().await;
+    let zeros = "0,".repeat(3_000_000) + "0";
+    let rows = [
+        (
+            format!(r#"{{"contributions":[{zeros}]}}"#),
+            json!({"message": "Maximum 500 contributions allowed in one request."}),
+        ),
+        (
+            format!(r#"{{"action":"created","x":[{zeros}]}}"#),
+            json!({"error": "message body does not match declared format: too many values at line 1 column 200021"}),
+        ),
+    ];
+    for (body, expected) in rows {
+        let answer =
+            app.post_with("/api/v4/tally/contributions", &encoded("gzip"), gzip(body.as_bytes())).await;
+        assert_eq!((answer.status.as_u16(), answer.json()), (400, expected));
+    }
+    app.assert_works("millions of values").await;
+}
+
+#[tokio::test]
 async fn a_broken_compressed_body_is_400() {
     let app = App::start().await;
     let whole = gzip(br#"{"event":"a"}"#);

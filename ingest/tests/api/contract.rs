@@ -123,12 +123,7 @@ async fn one_invalid_item_refuses_the_whole_request() {
 #[tokio::test]
 async fn a_refused_method_names_the_offered_ones() {
     let app = App::start().await;
-    for path in [
-        EVENT,
-        "/api/v4/usage_data/track_events",
-        "/api/v4/usage_data/increment_counter",
-        "/api/v4/tally/contributions",
-    ] {
+    for path in [EVENT, "/api/v4/usage_data/track_events", "/api/v4/tally/contributions"] {
         for method in ["GET", "PUT", "DELETE"] {
             let request = axum::http::Request::builder().method(method).uri(path);
             let answer = app.send(request.body(axum::body::Body::empty()).unwrap()).await;
@@ -144,13 +139,13 @@ async fn a_refused_method_names_the_offered_ones() {
 #[tokio::test]
 async fn values_are_recorded_as_given_after_coercion() {
     let app = App::start().await;
-    let body = r#"{"event":1,"project_id":"10","namespace_id":7.9,"send_to_snowplow":"on",
+    let body = r#"{"event":1,"project_id":"10","namespace_id":100.9,"send_to_snowplow":"on",
         "additional_properties":{"label":"a\"\u00e9","value":1.5,"count":3,"big":18446744073709551615,"yes":true,
         "none":null,"nested":{"b": [1, 2.0, "x\n", null, true], "a": {}}}}"#;
     assert_eq!(app.track_event(body).await.text, "200");
     let event = &app.events()[0];
     assert_eq!(event.name, "1");
-    assert_eq!((event.project_id, event.namespace_id, event.user_id), (Some(10), Some(7), Some(2)));
+    assert_eq!((event.project_id, event.namespace_id, event.user_id), (Some(10), Some(100), Some(2)));
     assert!(event.send_to_snowplow && !event.client_event_id && !event.timestamp_clamped);
     let now = crate::app::now().as_millisecond();
     assert_eq!((event.timestamp, event.received_at), (now, now));
@@ -158,7 +153,7 @@ async fn values_are_recorded_as_given_after_coercion() {
         ("label", PropertyValue::String("a\"é".into())),
         ("value", PropertyValue::Double(1.5)),
         ("count", PropertyValue::Long(3)),
-        ("big", PropertyValue::Double(18_446_744_073_709_551_615.0)),
+        ("big", PropertyValue::Json("18446744073709551615".into())),
         ("yes", PropertyValue::Boolean(true)),
         ("none", PropertyValue::Null),
         ("nested", PropertyValue::Json(r#"{"b":[1,2.0,"x\n",null,true],"a":{}}"#.into())),
@@ -196,15 +191,22 @@ async fn a_project_that_can_not_be_read_counts_as_absent() {
     // (project_id, namespace_id) given -> recorded. 11 is private, 12 is alice's without a namespace.
     let rows = [
         ("10", "null", Some(10), Some(100)),
-        ("10", "5", Some(10), Some(5)),
+        ("10", "100", Some(10), Some(100)),
+        // Nothing that alice can read is in namespace 5 or 101.
+        ("10", "5", Some(10), Some(100)),
         ("11", "null", None, None),
-        ("11", "5", None, Some(5)),
+        ("11", "5", None, None),
+        ("11", "100", None, Some(100)),
+        ("12", "100", Some(12), Some(100)),
+        ("12", "101", Some(12), None),
         ("12", "null", Some(12), None),
         ("99", "null", None, None),
         ("0", "0", None, None),
         ("-1", "-1", None, None),
         ("1e300", "1e300", None, None),
-        ("null", "5", None, Some(5)),
+        ("null", "5", None, None),
+        ("null", "100", None, Some(100)),
+        ("null", "101", None, None),
     ];
     for (index, (project, namespace, project_id, namespace_id)) in rows.into_iter().enumerate() {
         let body = format!(r#"{{"event":"known","project_id":{project},"namespace_id":{namespace}}}"#);
@@ -212,8 +214,9 @@ async fn a_project_that_can_not_be_read_counts_as_absent() {
         let event = &app.events()[index];
         assert_eq!((event.project_id, event.namespace_id), (project_id, namespace_id), "{body}");
     }
-    app.post_as_root(EVENT, r#"{"event":"known","project_id":11}"#).await;
-    assert_eq!(app.events().last().unwrap().project_id, Some(11));
+    app.post_as_root(EVENT, r#"{"event":"known","project_id":11,"namespace_id":101}"#).await;
+    let event = app.events().pop().unwrap();
+    assert_eq!((event.project_id, event.namespace_id), (Some(11), Some(101)));
 }
 
 #[tokio::test]
@@ -221,23 +224,6 @@ async fn without_a_list_of_projects_ids_are_taken_as_given() {
     let app = App::without_projects().await;
     app.track_event(r#"{"event":"known","project_id":99}"#).await;
     assert_eq!((app.events()[0].project_id, app.events()[0].namespace_id), (Some(99), None));
-}
-
-#[tokio::test]
-async fn the_legacy_endpoints_track_their_event() {
-    let app = App::start().await;
-    for path in ["/api/v4/usage_data/increment_counter", "/api/v4/usage_data/increment_unique_users"] {
-        let answer = app.post(path, r#"{"event":"known"}"#).await;
-        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "200"), "{path}");
-        let answer = app.post(path, "{}").await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.json()),
-            (400, json!({"error": "event is missing"})),
-            "{path}"
-        );
-        assert_eq!(app.post_with(path, &[], r#"{"event":"known"}"#).await.status, 401, "{path}");
-    }
-    let events = app.events();
-    assert_eq!(events.len(), 2);
-    assert!(events.iter().all(|event| event.name == "known" && event.user_id == Some(2)));
+    app.track_event(r#"{"event":"known","namespace_id":5}"#).await;
+    assert_eq!((app.events()[1].project_id, app.events()[1].namespace_id), (None, Some(5)));
 }

@@ -1,6 +1,7 @@
 //! What Tally takes beyond GitLab: event ids, timestamps, an administrator's import, and verdicts.
 
 use serde_json::json;
+use tally_schemas::PropertyValue;
 use uuid::Uuid;
 
 use crate::app::{ALICE, App, now};
@@ -19,6 +20,16 @@ async fn a_clients_event_id_is_kept_and_is_the_records_key() {
     assert_eq!(events[0].event_id, id);
     assert_eq!(records[0].key.as_deref(), Some(id.as_bytes().as_slice()));
     assert_eq!(records[1].key, None);
+}
+
+#[tokio::test]
+async fn an_event_id_that_repeats_within_a_request_is_recorded_once() {
+    let app = App::start().await;
+    let item = |name: &str| format!(r#"{{"event":"{name}","event_id":"{ID}"}}"#);
+    let body = format!(r#"{{"events":[{},{},{{"event":"c"}},{}]}}"#, item("a"), item("b"), item("a"));
+    assert_eq!(app.track_events(body).await.text, "200");
+    let names: Vec<String> = app.events().iter().map(|event| event.name.to_string()).collect();
+    assert_eq!(names, ["a", "c"]);
 }
 
 #[tokio::test]
@@ -101,7 +112,7 @@ async fn a_representation_gives_a_verdict_on_each_event() {
         {"event": "nobody_knows", "additional_properties": {"foo": 1}, "timestamp": "2020-01-01T00:00:00Z"},
     ]});
     let answer = app.post_with(EVENTS, &headers, body.to_string()).await;
-    let made = app.events()[2].event_id.to_string();
+    let made = app.events()[1].event_id.to_string();
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["preference-applied"], "return=representation");
     let expected = json!({"events": [
@@ -111,7 +122,12 @@ async fn a_representation_gives_a_verdict_on_each_event() {
     ]});
     assert_eq!(answer.json(), expected);
     assert_eq!(app.metric("tally_ingest_undeclared_properties_total", &[]), 2);
-    assert_eq!(app.metric("tally_ingest_events_total", &[]), 3);
+    assert_eq!(app.metric("tally_ingest_events_total", &[]), 2);
+    assert_eq!(
+        app.events()[0].property("label"),
+        Some(&PropertyValue::String("x".into())),
+        "the first is kept"
+    );
 
     let single = app.post_with(EVENT, &headers, r#"{"event":"known"}"#).await;
     assert_eq!(single.json()["events"][0]["status"], "accepted");
