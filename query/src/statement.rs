@@ -12,6 +12,7 @@ pub enum Parameter {
     Integers(Vec<i64>),
     Unsigned(u64),
     Float(f64),
+    Floats(Vec<f64>),
 }
 
 /// SQL and the values of its parameters: `{p0:String}` takes the first value, `{p1:…}` the second.

@@ -103,6 +103,7 @@ impl Warehouse {
                 Parameter::Integers(integers) => query.param(&name, integers),
                 Parameter::Unsigned(unsigned) => query.param(&name, unsigned),
                 Parameter::Float(float) => query.param(&name, float),
+                Parameter::Floats(floats) => query.param(&name, floats),
             };
         }
         query
@@ -133,11 +134,15 @@ fn read_texts(body: &[u8]) -> Result<Vec<Vec<Option<String>>>, WarehouseError> {
 impl From<ClientError> for WarehouseError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::BadResponse(text) => match exception_code(&text) {
-                Some(158 | 159 | 160 | 241 | 307 | 396) => Self::OverLimit(text),
-                Some(_) => Self::Refused(text),
-                None => Self::Unavailable(text),
-            },
+            ClientError::BadResponse(text) => {
+                tracing::warn!(%text, "clickhouse refused a query");
+                let told = without_sql(&text);
+                match exception_code(&text) {
+                    Some(158 | 159 | 160 | 241 | 307 | 396) => Self::OverLimit(told),
+                    Some(_) => Self::Refused(told),
+                    None => Self::Unavailable(told),
+                }
+            }
             ClientError::Network(source) => Self::Unavailable(source.to_string()),
             ClientError::TimedOut => Self::Unavailable("timed out".to_owned()),
             other => Self::Undecodable(other.to_string()),
@@ -156,6 +161,24 @@ impl From<WarehouseError> for ApiError {
             _ => Self::Internal,
         }
     }
+}
+
+/// What stands in ClickHouse's texts before a piece of the query or of its plan.
+const BEFORE_SQL: [&str; 8] = [
+    ": In scope ",
+    ": in scope ",
+    ": While executing ",
+    ": while executing ",
+    ": While processing ",
+    ": while processing ",
+    ": failed at position ",
+    "(in query: ",
+];
+
+/// An exception's text up to where it begins to repeat the query, which is ours and not the client's.
+fn without_sql(text: &str) -> String {
+    let cut = BEFORE_SQL.iter().filter_map(|marker| text.find(marker)).min();
+    text[..cut.unwrap_or(text.len())].trim_end().to_owned()
 }
 
 /// The number in ClickHouse's `Code: 81. DB::Exception: …`.
@@ -178,6 +201,21 @@ mod tests {
         assert!(matches!(class("Code: 62. DB::Exception: Syntax error"), WarehouseError::Refused(_)));
         assert!(!class("Code: 62. DB::Exception: Syntax error").is_missing_table());
         assert!(matches!(class("502 Bad Gateway"), WarehouseError::Unavailable(_)));
+    }
+
+    #[test]
+    fn an_exceptions_text_ends_before_the_query() {
+        let prefix = "Code: 36. DB::Exception: Bad time zone";
+        for rest in [
+            ": In scope SELECT secret FROM t. (BAD_ARGUMENTS)",
+            ": while executing 'FUNCTION f(secret)': While processing x",
+            ": While processing toTimeZone(secret)",
+            ": failed at position 8 (secret): SELECT secret",
+            " (in query: SELECT secret)",
+        ] {
+            let error = WarehouseError::from(ClientError::BadResponse(format!("{prefix}{rest}")));
+            assert!(matches!(&error, WarehouseError::Refused(text) if text == prefix), "{error}");
+        }
     }
 
     #[test]

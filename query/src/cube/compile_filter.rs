@@ -55,8 +55,12 @@ fn comparison(
         | Operator::NotEndsWith => true,
         _ => false,
     };
-    let mut tests: Vec<String> =
-        values.iter().map(|value| test(sql, operator, &bind_value(value, statement))).collect();
+    let mut tests = match operator {
+        Operator::Equals | Operator::In | Operator::NotEquals | Operator::NotIn if values.len() > 1 => {
+            memberships(sql, values, statement)
+        }
+        _ => values.iter().map(|value| test(sql, operator, &bind_value(value, statement))).collect(),
+    };
     match (negated, null_is_among_values) {
         (false, true) => tests.push(format!("{sql} IS NULL")),
         (true, true) if tests.is_empty() => return format!("({sql} IS NOT NULL)"),
@@ -65,6 +69,30 @@ fn comparison(
         (false, false) => {}
     }
     format!("({})", tests.join(" OR "))
+}
+
+/// Tests for being one of several values: each type of values is bound as one array, however many there are.
+fn memberships(sql: &str, values: &[BoundValue], statement: &mut Statement) -> Vec<String> {
+    let (mut texts, mut integers, mut floats, mut instants) = (vec![], vec![], vec![], vec![]);
+    for value in values {
+        match value {
+            BoundValue::Text(text) => texts.push(text.clone()),
+            BoundValue::Integer(integer) => integers.push(*integer),
+            BoundValue::Float(float) => floats.push(*float),
+            BoundValue::Instant(instant) => instants.push(instant.clone()),
+        }
+    }
+    let mut conditions = Vec::new();
+    let mut bind = |is_empty: bool, array: Parameter, kind: &str| {
+        if !is_empty {
+            conditions.push(format!("{sql} IN {}", statement.bind(array, kind)));
+        }
+    };
+    bind(texts.is_empty(), Parameter::Texts(texts), "Array(String)");
+    bind(integers.is_empty(), Parameter::Integers(integers), "Array(Int64)");
+    bind(floats.is_empty(), Parameter::Floats(floats), "Array(Float64)");
+    bind(instants.is_empty(), Parameter::Texts(instants), "Array(DateTime64(3, 'UTC'))");
+    conditions
 }
 
 /// One value's test, without regard to negation.

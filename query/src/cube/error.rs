@@ -37,6 +37,12 @@ pub enum CubeError {
     /// A filter without the values that its operator needs; the filter as JSON.
     #[error("Values required for filter: {0}")]
     ValuesRequired(String),
+    /// More filter values than one query may have.
+    #[error("Invalid query format: \"filters\" must contain less than or equal to {0} values")]
+    TooManyValues(usize),
+    /// The filter values are longer than one query may carry, in bytes.
+    #[error("Invalid query format: the values of \"filters\" must be less than or equal to {0} bytes long")]
+    ValuesTooLong(usize),
     /// A filter's value doesn't fit its member's type.
     #[error("Can't use '{value}' as a {kind} in a filter on {member}")]
     FilterValue { value: String, kind: &'static str, member: String },

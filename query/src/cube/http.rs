@@ -1,15 +1,17 @@
 //! `GET` and `POST /api/v4/projects/:id/product_analytics/request/load`: GitLab's layer over Cube. Finds the project, takes
 //! the query out of the request, and gives Cube's errors GitLab's status and form.
 
+use std::collections::HashMap;
+
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use tally_directory::{ProjectLookup, Scope};
-use tally_service::api::{ApiError, Caller};
+use tally_directory::{AccessLevel, Principal, Project, ProjectLookup, Scope};
+use tally_service::api::{ApiError, Caller, MalformedBody};
 
 use super::error::CubeError;
 use crate::state::QueryState;
@@ -17,6 +19,12 @@ use crate::warehouse::WarehouseError;
 
 /// The scopes that may read a project's analytics.
 const SCOPES: &[Scope] = &[Scope::Api, Scope::ReadApi];
+
+/// The least role in a project whose members may read its analytics. GitLab refuses guests.
+const LEAST_ROLE: AccessLevel = AccessLevel::Reporter;
+
+/// What is said of a project that isn't there, or not for this caller.
+const NO_PROJECT: ApiError = ApiError::NotFound(Some("Project"));
 
 /// What a load request holds. GitLab ignores other fields.
 #[derive(Debug, Deserialize)]
@@ -26,47 +34,45 @@ pub(crate) struct LoadRequest {
     query_type: Option<String>,
 }
 
-/// `GET …/load?query=<JSON>&queryType=multi`.
+/// `GET …/load?query=<JSON>&queryType=multi`. Of a parameter that is given twice the last counts, as in Rack.
 pub(crate) async fn get_load(
     State(state): State<QueryState>,
     caller: Caller,
-    Path(project): Path<String>,
-    request: Result<Query<LoadParameters>, axum::extract::rejection::QueryRejection>,
+    project: Result<Path<String>, PathRejection>,
+    Query(mut sent): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let Query(parameters) = request.map_err(|error| ApiError::BadParameters(error.body_text()))?;
-    let request = LoadRequest { query: parameters.query.map(Value::from), query_type: parameters.query_type };
-    answer(&state, &caller, &project, request).await
-}
-
-/// The same as URL parameters: the query is text.
-#[derive(Debug, Deserialize)]
-pub(crate) struct LoadParameters {
-    query: Option<String>,
-    #[serde(rename = "queryType")]
-    query_type: Option<String>,
+    let tenant = tenant(&state, &caller, project)?;
+    let request =
+        LoadRequest { query: sent.remove("query").map(Value::from), query_type: sent.remove("queryType") };
+    answer(&state, tenant, request).await
 }
 
 /// `POST …/load` with a JSON body.
 pub(crate) async fn post_load(
     State(state): State<QueryState>,
     caller: Caller,
-    Path(project): Path<String>,
-    body: Bytes,
+    project: Result<Path<String>, PathRejection>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let request = serde_json::from_slice(&body).map_err(|error| {
-        ApiError::BadParameters(format!("the body is not the JSON of a load request: {error}"))
-    })?;
-    answer(&state, &caller, &project, request).await
+    let tenant = tenant(&state, &caller, project)?;
+    let body = state.bodies.read(request).await?;
+    let text = if body.text().trim_ascii().is_empty() { "{}" } else { body.text() };
+    let request = serde_json::from_str(text).map_err(MalformedBody::from)?;
+    answer(&state, tenant, request).await
 }
 
-async fn answer(
+/// The id of the project that the path names, if the caller may read its analytics. A path that is no text names none.
+fn tenant(
     state: &QueryState,
     caller: &Caller,
-    project: &str,
-    request: LoadRequest,
-) -> Result<Response, ApiError> {
+    project: Result<Path<String>, PathRejection>,
+) -> Result<i64, ApiError> {
     caller.require_scope(SCOPES)?;
-    let tenant = readable_project(state, caller, project)?;
+    let Path(project) = project.map_err(|_| NO_PROJECT)?;
+    analysed_project(state, &caller.0, &project)
+}
+
+async fn answer(state: &QueryState, tenant: i64, request: LoadRequest) -> Result<Response, ApiError> {
     let query = request.query.ok_or_else(|| ApiError::BadParameters("query is missing".to_owned()))?;
     let is_multi = request.query_type.as_deref().is_none_or(|kind| kind == "multi");
     let loaded = match query_object(query) {
@@ -82,21 +88,26 @@ async fn answer(
     })
 }
 
-/// The id of the project that `id` (a number or a full path) names, if the caller may read it. Where the directory keeps
-/// no projects nobody's membership is known, so only an administrator may read one.
-fn readable_project(state: &QueryState, caller: &Caller, id: &str) -> Result<i64, ApiError> {
-    const ABSENT: ApiError = ApiError::NotFound(Some("Project"));
+/// The id of the project that `id` (a number or a full path) names, if the caller may read its analytics: an
+/// administrator or a member, however public the project is. Where the directory keeps no projects nobody's membership
+/// is known, so only an administrator may.
+fn analysed_project(state: &QueryState, caller: &Principal, id: &str) -> Result<i64, ApiError> {
     let directory = &state.access.directory;
     let number: Option<i64> = id.parse().ok();
     let lookup = match number {
-        Some(number) => directory.project(Some(&caller.0), number),
-        None => directory.project_at(Some(&caller.0), id),
+        Some(number) => directory.project(Some(caller), number),
+        None => directory.project_at(Some(caller), id),
     };
     match lookup {
-        ProjectLookup::Readable(project) => Ok(project.id),
-        ProjectLookup::AsGiven if caller.0.admin => number.filter(|number| *number > 0).ok_or(ABSENT),
-        ProjectLookup::AsGiven | ProjectLookup::Absent => Err(ABSENT),
+        ProjectLookup::Readable(project) if may_analyse(caller, &project) => Ok(project.id),
+        ProjectLookup::Readable(_) => Err(ApiError::AccessDenied),
+        ProjectLookup::AsGiven if caller.admin => number.filter(|number| *number > 0).ok_or(NO_PROJECT),
+        ProjectLookup::AsGiven | ProjectLookup::Absent => Err(NO_PROJECT),
     }
+}
+
+fn may_analyse(caller: &Principal, project: &Project) -> bool {
+    caller.admin || project.access_level(caller.user_id).is_some_and(|role| role >= LEAST_ROLE)
 }
 
 /// The query as an object. Cube takes its JSON text, too, and calls the text `undefined` no query at all.

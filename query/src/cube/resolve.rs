@@ -15,6 +15,11 @@ use super::query::{Query, TimeDimension};
 pub(super) const DEFAULT_LIMIT: u64 = 10_000;
 pub(super) const MAX_LIMIT: u64 = 50_000;
 
+/// Filter values in one query, and their bytes together: they travel to ClickHouse in the request's address, which may have
+/// a megabyte once its characters are escaped.
+pub(super) const MAX_FILTER_VALUES: usize = 10_000;
+pub(super) const MAX_FILTER_BYTES: usize = 256 * 1024;
+
 /// A query with every name replaced by what the model says it is.
 #[derive(Debug)]
 pub(super) struct Resolved<'m> {
@@ -136,11 +141,11 @@ impl<'m> Resolved<'m> {
 
 /// Finds every member of `query` in `model`.
 pub(super) fn resolve<'m>(model: &'m Model, query: &Query) -> Result<Resolved<'m>, CubeError> {
-    let zone_name = query.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
-    let zone = TimeZone::get(&zone_name).map_err(|_| unknown_zone(&zone_name))?;
+    let (zone_name, zone) = time_zone(query.timezone.as_deref().unwrap_or("UTC"))?;
     if query.limit.is_some_and(|limit| limit > MAX_LIMIT) {
         return Err(CubeError::LimitExceeded);
     }
+    check_values(&query.filters)?;
     let cube = the_cube(model, query)?;
     let mut conditions = Vec::new();
     let mut group_conditions = Vec::new();
@@ -173,8 +178,48 @@ pub(super) fn resolve<'m>(model: &'m Model, query: &Query) -> Result<Resolved<'m
     Ok(resolved)
 }
 
-fn unknown_zone(name: &str) -> CubeError {
-    CubeError::Format(format!("\"timezone\" must be a valid IANA time zone, got \"{name}\""))
+/// Files of a time zone database that are no zones of their own: what they mean is the machine's affair.
+const LOCAL_ZONES: [&str; 4] = ["localtime", "posixrules", "Factory", "Etc/Unknown"];
+
+/// The zone and its name in IANA's spelling, the only one that ClickHouse knows.
+fn time_zone(name: &str) -> Result<(String, TimeZone), CubeError> {
+    let unknown =
+        || CubeError::Format(format!("\"timezone\" must be a valid IANA time zone, got \"{name}\""));
+    let zone = TimeZone::get(name).map_err(|_| unknown())?;
+    let canonical = zone.iana_name().filter(|_| !zone.is_unknown()).ok_or_else(unknown)?.to_owned();
+    if LOCAL_ZONES.iter().any(|local| local.eq_ignore_ascii_case(&canonical)) {
+        return Err(unknown());
+    }
+    Ok((canonical, zone))
+}
+
+/// Bounds what the filters carry together.
+fn check_values(filters: &[Filter]) -> Result<(), CubeError> {
+    let (mut count, mut bytes) = (0, 0);
+    for filter in filters {
+        measure_values(filter, &mut count, &mut bytes);
+    }
+    if count > MAX_FILTER_VALUES {
+        return Err(CubeError::TooManyValues(MAX_FILTER_VALUES));
+    }
+    if bytes > MAX_FILTER_BYTES {
+        return Err(CubeError::ValuesTooLong(MAX_FILTER_BYTES));
+    }
+    Ok(())
+}
+
+fn measure_values(filter: &Filter, count: &mut usize, bytes: &mut usize) {
+    match filter {
+        Filter::Member { values, .. } => {
+            *count += values.len();
+            *bytes += values.iter().flatten().map(String::len).sum::<usize>();
+        }
+        Filter::And(filters) | Filter::Or(filters) => {
+            for filter in filters {
+                measure_values(filter, count, bytes);
+            }
+        }
+    }
 }
 
 /// What each distinct id names, in the order of first mention.
@@ -233,6 +278,10 @@ fn time_dimension<'m>(
 ) -> Result<Time<'m>, CubeError> {
     let dimension = model.dimension(&sent.dimension)?;
     let bucket = sent.granularity.as_ref().map(|name| bucket(dimension, name)).transpose()?;
+    if sent.date_range.is_some() && dimension.kind != DimensionKind::Time {
+        let operator = Operator::InDateRange.as_str().to_owned();
+        return Err(CubeError::Operator { operator, member: sent.dimension.clone() });
+    }
     let range = sent.date_range.as_deref().map(|dates| DateRange::parse(dates, zone)).transpose()?;
     Ok(Time { dimension, bucket, range })
 }
@@ -434,6 +483,21 @@ mod tests {
                 json!({"measures": [count], "timezone": "Foo/Bar"}),
                 "Invalid query format: \"timezone\" must be a valid IANA time zone, got \"Foo/Bar\"",
             ),
+            (
+                json!({"measures": [count], "timeDimensions": [{"dimension": "TrackedEvents.eventName", "dateRange": "2026-11-02"}]}),
+                "Operator inDateRange can't be used on TrackedEvents.eventName",
+            ),
+            (
+                json!({"measures": [count], "filters": [{"or": [
+                    {"member": "TrackedEvents.userId", "operator": "equals", "values": vec!["1"; 5_000]},
+                    {"member": "TrackedEvents.userId", "operator": "equals", "values": vec!["1"; 5_001]},
+                ]}]}),
+                "Invalid query format: \"filters\" must contain less than or equal to 10000 values",
+            ),
+            (
+                json!({"measures": [count], "filters": [{"member": "TrackedEvents.eventName", "operator": "equals", "values": ["x".repeat(262_145)]}]}),
+                "Invalid query format: the values of \"filters\" must be less than or equal to 262144 bytes long",
+            ),
             (json!({"measures": [count], "limit": 50_001}), "Error: The query limit has been exceeded."),
             (
                 json!({"measures": [count], "filters": [{"member": "TrackedEvents.eventName", "operator": "equals", "values": []}]}),
@@ -460,6 +524,22 @@ mod tests {
             ),
         ] {
             assert_eq!(refusal(&sent), message, "{sent}");
+        }
+    }
+
+    #[test]
+    fn time_zones_go_by_their_iana_name() {
+        for (sent, canonical) in
+            [("utc", "UTC"), ("europe/berlin", "Europe/Berlin"), ("America/New_York", "America/New_York")]
+        {
+            assert_eq!(time_zone(sent).map(|(name, _)| name).unwrap(), canonical, "{sent}");
+        }
+        for sent in
+            ["Etc/Unknown", "etc/unknown", "localtime", "LocalTime", "posixrules", "Factory", "", "+01:00"]
+        {
+            let expected =
+                format!("Invalid query format: \"timezone\" must be a valid IANA time zone, got \"{sent}\"");
+            assert_eq!(time_zone(sent).unwrap_err().to_string(), expected);
         }
     }
 

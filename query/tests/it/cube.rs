@@ -1,6 +1,7 @@
 //! Cube loads over known rows: what is counted, when, in which form, and whose rows they are.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::{ALICE, BOB, ROOT, TestApp, with_app};
@@ -242,6 +243,108 @@ fn filters_select_rows_and_groups() {
         });
         let expected = json!([{"TrackedEvents.eventName": "open", "TrackedEvents.uniqueUsersCount": "2"}]);
         assert_eq!(data(&app, groups).await, expected);
+    });
+}
+
+#[test]
+fn many_values_are_one_set() {
+    with_app("cube_many_values", |app| async move {
+        app.sql(ROWS).await;
+        let count = |member: &str, operator: &str, values: Value| {
+            let filter =
+                json!({"member": format!("TrackedEvents.{member}"), "operator": operator, "values": values});
+            json!({"measures": ["TrackedEvents.count"], "filters": [filter]})
+        };
+        let ids =
+            |from: usize, to: usize| Value::from((from..to).map(|id| id.to_string()).collect::<Vec<_>>());
+        let instants = json!(["2026-11-02", "2026-11-03T12:00:00", "2026-11-04"]);
+        for (query, expected) in [
+            (count("userId", "equals", ids(2, 10_002)), "1"),
+            (count("userId", "notIn", ids(2, 10_002)), "3"),
+            (count("userId", "in", json!(["1", null, "77"])), "3"),
+            (count("userId", "notEquals", json!(["1", null, "77"])), "1"),
+            (count("value", "equals", json!(["2.5", "3"])), "1"),
+            (count("value", "notEquals", json!(["2.5", "3"])), "3"),
+            (count("label", "equals", json!(["it's", "red", "a\\'b,\"c\n"])), "2"),
+            (count("derivedTstamp", "equals", instants), "2"),
+        ] {
+            assert_eq!(
+                data(&app, query.clone()).await,
+                json!([{"TrackedEvents.count": expected}]),
+                "{:.200}",
+                query.to_string()
+            );
+        }
+        let groups = json!({
+            "measures": ["TrackedEvents.count"],
+            "dimensions": ["TrackedEvents.eventName"],
+            "filters": [{"member": "TrackedEvents.count", "operator": "equals", "values": ["-1", "2", "2.5"]}],
+        });
+        assert_eq!(data(&app, groups).await.as_array().unwrap().len(), 2);
+        let longest = json!(vec!["%".repeat(128); 2048]);
+        assert_eq!(
+            data(&app, count("label", "equals", longest)).await,
+            json!([{"TrackedEvents.count": "0"}])
+        );
+    });
+}
+
+#[test]
+fn bodies_are_bounded_and_refused_in_gitlabs_form() {
+    with_app("cube_bodies", |app| async move {
+        let send = async |headers: &[(&str, &str)], body: Body| {
+            let mut request = Request::post(LOAD);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let answer = app.send(request, ALICE, body).await;
+            (answer.status.as_u16(), answer.any_json())
+        };
+        let json_type = [("content-type", "application/json")];
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let malformed = "message body does not match declared format: ";
+        assert_eq!(
+            send(&json_type, " ".repeat(3_000_000).into()).await,
+            (413, json!({"message": "413 Request Entity Too Large - the limit is 1048576 bytes"}))
+        );
+        assert_eq!(
+            send(&[("content-type", "text/xml")], "<query/>".into()).await,
+            (415, json!({"error": "The provided content-type 'text/xml' is not supported."}))
+        );
+        assert_eq!(
+            send(&[("content-encoding", "br")], "{}".into()).await,
+            (415, json!({"error": "The provided content-encoding 'br' is not supported."}))
+        );
+        assert_eq!(
+            send(&json_type, "{".into()).await,
+            (400, json!({"error": format!("{malformed}EOF while parsing an object at line 1 column 1")}))
+        );
+        assert_eq!(send(&json_type, "".into()).await, (400, json!({"error": "query is missing"})));
+        let (status, answer) = send(&form, "query[measures][]=TrackedEvents.count".into()).await;
+        assert_eq!((status, &answer["results"][0]["data"]), (200, &json!([{"TrackedEvents.count": "0"}])));
+    });
+}
+
+#[test]
+fn time_zones_are_taken_in_any_case_and_refused_without_any_sql() {
+    with_app("cube_zones", |app| async move {
+        app.sql(ROWS).await;
+        let query = |zone: &str| {
+            json!({"query": {
+                "measures": ["TrackedEvents.count"],
+                "timeDimensions": [{"dimension": "TrackedEvents.derivedTstamp", "granularity": "hour"}],
+                "timezone": zone,
+            }})
+        };
+        for zone in ["utc", "europe/berlin", "US/Pacific"] {
+            assert_eq!(app.post(LOAD, ALICE, &query(zone)).await.status, StatusCode::OK, "{zone}");
+        }
+        for zone in ["Etc/Unknown", "localtime", "Mars/Base"] {
+            let answer = app.post(LOAD, ALICE, &query(zone)).await;
+            let message =
+                format!("Invalid query format: \"timezone\" must be a valid IANA time zone, got \"{zone}\"");
+            assert_eq!((answer.status.as_u16(), answer.any_json()), (400, json!({"message": message})));
+        }
     });
 }
 
