@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use jiff::civil::Date;
-use jiff::{Timestamp, tz::TimeZone};
 use tally_schemas::contribution::{Action, TargetType};
 use tally_service::api::ApiError;
 
@@ -103,7 +102,8 @@ fn direction(text: &str) -> Option<bool> {
     }
 }
 
-/// `2016-12-1`, `20161201` or a date with a time, of which the day counts. Empty is absent.
+/// `2016-12-1`, `20161201` or a date with a time, of which the day counts as it is written, whatever the offset. Empty is
+/// absent.
 fn day(sent: &HashMap<String, String>, name: &str) -> Result<Option<Date>, String> {
     match sent.get(name).map(String::as_str) {
         None | Some("") => Ok(None),
@@ -112,9 +112,6 @@ fn day(sent: &HashMap<String, String>, name: &str) -> Result<Option<Date>, Strin
 }
 
 fn read_day(text: &str) -> Option<Date> {
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Some(instant.to_zoned(TimeZone::UTC).date());
-    }
     let date = text.split(['T', ' ']).next()?;
     let parts: Vec<&str> = date.split('-').collect();
     match parts.as_slice() {
@@ -131,8 +128,9 @@ fn number<T: std::str::FromStr>(digits: &str, at_most: usize) -> Option<T> {
     digits.parse().ok().filter(|_| is_number)
 }
 
+/// A number from 1. Empty is absent.
 fn positive(sent: &HashMap<String, String>, name: &str) -> Result<Option<u64>, String> {
-    let Some(text) = sent.get(name) else { return Ok(None) };
+    let Some(text) = sent.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
     match text.parse::<i64>() {
         Ok(0) if name == "per_page" => Err(format!("{name} has a value not allowed")),
         Ok(number) if number < 0 => Err(format!("{name} does not have a valid value")),
@@ -181,6 +179,9 @@ mod tests {
             ("before=2016-12-01", december),
             ("before=20161201", december),
             ("before=2016-12-01T10:00:00Z", december),
+            ("before=2016-12-01T23:00:00-05:00", december),
+            ("before=2016-12-01T01:00:00+05:00", december),
+            ("before=2016-12-01 01:00", december),
             ("before=", None),
             ("", None),
         ] {
@@ -195,5 +196,6 @@ mod tests {
         assert_eq!(read(""), (1, 20));
         assert_eq!(read("page=3&per_page=50"), (3, 50));
         assert_eq!(read("per_page=1000"), (1, 100));
+        assert_eq!(read("page=&per_page="), (1, 20));
     }
 }

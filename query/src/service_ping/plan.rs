@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tally_schemas::{
-    Counter, CounterKind, DataSource, Definitions, Identifier, Metric, MetricKind, Status, TimeFrame,
-};
+use tally_schemas::{Counter, CounterKind, Definitions, Identifier, Metric, MetricKind, TimeFrame};
 
 /// Every metric of the payload, sorted by `key_path`, and the unions they need.
 #[derive(Debug, Default)]
@@ -46,8 +44,7 @@ impl Plan {
         let mut metrics: Vec<PlannedMetric> = definitions
             .metrics()
             .iter()
-            .filter(|metric| metric.data_source == DataSource::InternalEvents)
-            .filter(|metric| matches!(metric.status, Status::Active | Status::Broken))
+            .filter(|metric| metric.is_counted())
             .filter_map(|metric| planned(metric, &mut unions))
             .collect();
         metrics.sort_by(|a, b| a.key_path.cmp(&b.key_path));
