@@ -1,6 +1,7 @@
 //! Ingest's configuration, section `[ingest]`. Every limit has a default that fits one small machine.
 
 use serde::{Deserialize, Serialize};
+use tally_service::api::BodyLimits;
 
 /// Limits and waits of the ingest service. Sizes are bytes, durations seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +88,18 @@ const MAX_JSON_DEPTH: usize = 100;
 const MAX_NODE: u8 = 15;
 
 impl IngestConfig {
+    /// What of it the reader of bodies goes by.
+    pub(crate) fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            max_body_bytes: self.max_body_bytes,
+            max_decompressed_bytes: self.max_decompressed_bytes,
+            body_timeout_s: self.body_timeout_s,
+            max_in_flight_bytes: self.max_in_flight_bytes,
+            max_json_depth: self.max_json_depth,
+            retry_after_s: self.retry_after_s,
+        }
+    }
+
     /// Refuses values that could not work.
     pub fn check(&self) -> Result<(), InvalidConfig> {
         if !(1..=MAX_JSON_DEPTH).contains(&self.max_json_depth) {

@@ -1,15 +1,12 @@
 //! HTTP to log: takes tracked events and contributions as GitLab's API does, and answers once the log has them.
 //!
-//! One direction of flow, one file a step: authenticate (tally-service) -> read and decompress the body -> parse ->
+//! One direction of flow, one file a step: authenticate, read and decompress the body (both tally-service) -> parse ->
 //! check -> encode -> append -> answer. What the events mean is decided by the processor.
 
 mod admit;
 mod append;
-mod body;
 mod config;
 mod contributions;
-mod form;
-mod in_flight;
 mod metrics;
 mod parse;
 mod randomness;

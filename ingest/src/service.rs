@@ -11,7 +11,7 @@ use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
 use tally_schemas::{DropReason, Framings, Matcher};
-use tally_service::api::{self, Access};
+use tally_service::api::{self, Access, BodyReader};
 use tally_service::clock::Clock;
 use tally_service::http::{self, HttpConfig};
 use tokio::net::TcpListener;
@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{IngestConfig, InvalidConfig};
 use crate::contributions::{self, ContributionIds};
-use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::randomness::Randomness;
 use crate::track;
@@ -65,7 +64,7 @@ pub(crate) struct Inner {
     pub(crate) definitions: Arc<Matcher>,
     pub(crate) framings: Framings,
     pub(crate) metrics: Metrics,
-    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) bodies: BodyReader,
     pub(crate) contribution_ids: ContributionIds,
 }
 
@@ -74,7 +73,7 @@ impl Ingest {
     pub fn new(config: IngestConfig, dependencies: Dependencies) -> Result<Self, StartError> {
         config.check()?;
         let metrics = Metrics::new(&dependencies.registry)?;
-        let in_flight = InFlight::new(config.max_in_flight_bytes, metrics.in_flight_bytes.clone());
+        let bodies = BodyReader::new(config.body_limits(), metrics.in_flight_bytes.clone());
         Ok(Self(Arc::new(Inner {
             contribution_ids: ContributionIds::new(config.node),
             config,
@@ -84,7 +83,7 @@ impl Ingest {
             definitions: dependencies.definitions,
             framings: dependencies.framings,
             metrics,
-            in_flight,
+            bodies,
         })))
     }
 }
@@ -100,8 +99,6 @@ pub fn router(ingest: Ingest) -> Router {
     Router::new()
         .route("/api/v4/usage_data/track_event", api::post(track::track_event))
         .route("/api/v4/usage_data/track_events", api::post(track::track_events))
-        .route("/api/v4/usage_data/increment_counter", api::post(track::increment))
-        .route("/api/v4/usage_data/increment_unique_users", api::post(track::increment))
         .route("/api/v4/tally/contributions", api::post(contributions::post))
         .route_layer(middleware::from_fn_with_state(ingest.clone(), count_requests))
         .with_state(ingest)

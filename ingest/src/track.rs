@@ -1,4 +1,4 @@
-//! The usage-data endpoints (contracts/gitlab-usage-data.md): `track_event`, `track_events`, and the two legacy ones.
+//! The usage-data endpoints (contracts/gitlab-usage-data.md): `track_event` and `track_events`.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -10,16 +10,12 @@ use tally_service::api::{ApiError, Caller};
 
 use crate::admit::{self, admit};
 use crate::append::append;
-use crate::body;
-use crate::parse::{self, EventParameters, Failures, MalformedBody, Naming, Rules};
+use crate::parse::{self, EventParameters, Failures, Naming, Rules};
 use crate::service::{Ingest, Inner};
 use crate::verdict::Verdicts;
 
 /// What may track events.
 const TRACKING: &[Scope] = &[Scope::Api, Scope::AiWorkflows];
-
-/// What may use the legacy endpoints.
-const LEGACY: &[Scope] = &[Scope::Api];
 
 /// `POST /usage_data/track_event`.
 pub(crate) async fn track_event(
@@ -28,18 +24,12 @@ pub(crate) async fn track_event(
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require_scope(TRACKING)?;
-    track_one(&ingest.0, &caller, request).await
-}
-
-/// `POST /usage_data/increment_counter` and `/usage_data/increment_unique_users`: the event is tracked, so that its total
-/// and its unique users both count, each in the metrics that are defined on it.
-pub(crate) async fn increment(
-    State(ingest): State<Ingest>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, ApiError> {
-    caller.require_scope(LEGACY)?;
-    track_one(&ingest.0, &caller, request).await
+    let ingest = &*ingest.0;
+    let wants_verdicts = admit::prefers_representation(request.headers());
+    let body = ingest.bodies.read(request).await?;
+    let event = parse::event(body.text(), rules(ingest, &caller))?;
+    refuse(event.failures, Naming::Single, ingest)?;
+    track(ingest, &caller, vec![event.parameters], wants_verdicts).await
 }
 
 /// `POST /usage_data/track_events`.
@@ -51,7 +41,7 @@ pub(crate) async fn track_events(
     caller.require_scope(TRACKING)?;
     let ingest = &*ingest.0;
     let wants_verdicts = admit::prefers_representation(request.headers());
-    let body = body::read(ingest, request).await?;
+    let body = ingest.bodies.read(request).await?;
     let list = parse::events(body.text(), rules(ingest, &caller))?;
     refuse(list.failures, Naming::List, ingest)?;
     if list.count > ingest.config.max_events {
@@ -59,14 +49,6 @@ pub(crate) async fn track_events(
         return Err(ApiError::BadRequest(text.into()));
     }
     track(ingest, &caller, list.events, wants_verdicts).await
-}
-
-async fn track_one(ingest: &Inner, caller: &Caller, request: Request) -> Result<Response, ApiError> {
-    let wants_verdicts = admit::prefers_representation(request.headers());
-    let body = body::read(ingest, request).await?;
-    let event = parse::event(body.text(), rules(ingest, caller))?;
-    refuse(event.failures, Naming::Single, ingest)?;
-    track(ingest, caller, vec![event.parameters], wants_verdicts).await
 }
 
 fn rules<'c>(ingest: &'c Inner, caller: &Caller) -> Rules<'c> {
@@ -78,12 +60,6 @@ fn refuse(failures: Failures, naming: Naming, ingest: &Inner) -> Result<(), ApiE
         return Ok(());
     }
     Err(ApiError::BadParameters(failures.message(naming, &ingest.config)))
-}
-
-impl From<MalformedBody> for ApiError {
-    fn from(error: MalformedBody) -> Self {
-        Self::BadParameters(error.to_string())
-    }
 }
 
 /// Encodes, appends and answers. No events is a success without a trace.

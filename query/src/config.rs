@@ -1,6 +1,7 @@
 //! The query service's own settings. Where ClickHouse and the directory are is the process's configuration, not this one.
 
 use serde::{Deserialize, Serialize};
+use tally_service::api::BodyLimits;
 
 /// Settings of the query service.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -11,6 +12,8 @@ pub struct QueryConfig {
     pub external_url: String,
     /// What the Service Ping says about this instance.
     pub instance: InstanceConfig,
+    /// What the body of a request may take.
+    pub body: BodyLimits,
     /// What one query may cost in ClickHouse.
     pub limits: QueryLimits,
 }

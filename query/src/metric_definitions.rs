@@ -1,15 +1,15 @@
 //! `GET /api/v4/usage_data/metric_definitions`: the metric definitions as YAML. Rendered once, on the first request.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde::Deserialize;
 use serde_yaml_ng::{Mapping, Value};
 use tally_schemas::{Definitions, Metric, Status};
-use tally_service::api::ApiError;
+use tally_service::api::{ApiError, parameter};
 
 use crate::state::QueryState;
 
@@ -34,21 +34,15 @@ impl MetricDefinitionTexts {
     }
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct Parameters {
-    include_paths: Option<String>,
-}
-
+/// Of an `include_paths` that is given twice the last counts, as in Rack.
 pub(crate) async fn metric_definitions(
     State(state): State<QueryState>,
-    Query(parameters): Query<Parameters>,
+    Query(sent): Query<HashMap<String, String>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let include_paths = match parameters.include_paths.as_deref() {
-        None | Some("" | "false" | "0" | "no" | "off" | "f") => false,
-        Some("true" | "1" | "yes" | "on" | "t") => true,
-        Some(_) => return Err(ApiError::BadParameters("include_paths is invalid".to_owned())),
-    };
-    Ok(([(header::CONTENT_TYPE, "application/yaml")], state.definition_texts.text(include_paths)))
+    let include_paths = parameter::boolean(sent.get("include_paths").map_or("", String::as_str))
+        .map_err(|parameter::Invalid| ApiError::BadParameters("include_paths is invalid".to_owned()))?;
+    let text = state.definition_texts.text(include_paths.unwrap_or(false));
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], text))
 }
 
 /// Every active or broken definition, one a `key_path`, with its fields as in its file.
@@ -63,11 +57,9 @@ fn render(metrics: &[Metric], include_paths: bool) -> String {
     format!("---\n{sequence}")
 }
 
-/// The file's fields with the key path and the time frame of this one expansion.
+/// The fields of this one expansion, and its file if asked for.
 fn document(metric: &Metric, include_paths: bool) -> Value {
     let mut fields: Mapping = metric.document.as_mapping().cloned().unwrap_or_default();
-    fields.insert("key_path".into(), metric.key_path.as_str().into());
-    fields.insert("time_frame".into(), metric.time_frame.as_str().into());
     if include_paths {
         fields.insert(PATH_KEY.into(), (&*metric.path).into());
     }

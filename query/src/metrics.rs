@@ -1,6 +1,6 @@
 //! The query service's Prometheus metrics; each field's doc comment is its help text.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Seconds: from a listing's page to a query at its time limit.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -14,6 +14,8 @@ pub struct QueryMetrics {
     pub clickhouse_queries: IntCounterVec,
     /// Seconds a ClickHouse query took with its answer read, by purpose.
     pub clickhouse_query_seconds: HistogramVec,
+    /// Bytes of request bodies held at the moment.
+    pub in_flight_bytes: IntGauge,
 }
 
 impl QueryMetrics {
@@ -41,11 +43,17 @@ impl QueryMetrics {
                 "Seconds a ClickHouse query took with its answer read, by purpose",
                 &["purpose"],
             ),
+            in_flight_bytes: IntGauge::new(
+                "tally_query_in_flight_bytes",
+                "Bytes of request bodies held at the moment",
+            )
+            .expect("the name is valid"),
         };
-        let collectors: [Box<dyn prometheus::core::Collector>; 3] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 4] = [
             Box::new(metrics.request_seconds.clone()),
             Box::new(metrics.clickhouse_queries.clone()),
             Box::new(metrics.clickhouse_query_seconds.clone()),
+            Box::new(metrics.in_flight_bytes.clone()),
         ];
         for collector in collectors {
             registry.register(collector).expect("one query service a registry");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use prometheus::Registry;
 use tally_schemas::Definitions;
-use tally_service::api::Access;
+use tally_service::api::{Access, BodyReader};
 use tally_store::Store;
 
 use crate::config::QueryConfig;
@@ -36,6 +36,7 @@ pub struct QueryState(Arc<Shared>);
 pub struct Shared {
     pub(crate) config: QueryConfig,
     pub(crate) access: Access,
+    pub(crate) bodies: BodyReader,
     pub(crate) warehouse: Warehouse,
     pub(crate) metrics: QueryMetrics,
     pub(crate) plan: Plan,
@@ -53,6 +54,7 @@ impl QueryState {
             definition_texts: MetricDefinitionTexts::new(deps.definitions),
             model: Model::built_in(),
             access: deps.access,
+            bodies: BodyReader::new(config.body.clone(), metrics.in_flight_bytes.clone()),
             metrics,
             config,
         }))

@@ -4,6 +4,7 @@
 
 mod fields;
 mod ids;
+mod posted;
 mod read;
 
 use axum::Json;
@@ -11,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tally_directory::Scope;
 use tally_eventlog::Record;
 use tally_schemas::{Contribution, topics};
@@ -20,9 +21,8 @@ use tally_service::api::{ApiError, Caller};
 pub(crate) use ids::ContributionIds;
 
 use crate::append::append;
-use crate::body;
-use crate::parse::{MalformedBody, check_json};
 use crate::service::{Ingest, Inner};
+use posted::{Items, Posted};
 use read::Reader;
 
 /// What may post contributions.
@@ -36,9 +36,10 @@ pub(crate) async fn post(
 ) -> Result<Response, ApiError> {
     caller.require_scope(POSTING)?;
     let ingest = &*ingest.0;
-    let body = body::read(ingest, request).await?;
-    let posted = Posted::parse(body.text(), ingest)?;
-    let contributions = posted.read(&Reader::new(ingest, &caller.0))?;
+    let body = ingest.bodies.read(request).await?;
+    let config = &ingest.config;
+    let posted = Posted::parse(body.text(), config.max_contributions, config.max_json_depth)?;
+    let contributions = read(posted, &Reader::new(ingest, &caller.0))?;
     let ids: Vec<i64> = contributions.iter().map(|contribution| contribution.id).collect();
     let count = ids.len() as u64;
     if count > 0 {
@@ -48,50 +49,33 @@ pub(crate) async fn post(
     Ok((StatusCode::CREATED, Json(json!({"ids": ids}))).into_response())
 }
 
-/// The two forms of a body.
-enum Posted {
-    One(Map<String, Value>),
-    Many(Vec<Value>),
+/// All records, or everything that is wrong with them, each thing once.
+fn read(posted: Posted, reader: &Reader<'_>) -> Result<Vec<Contribution>, ApiError> {
+    let mut problems = Vec::new();
+    let contributions = match posted {
+        Posted::One(object) => reader.read(&object, "", &mut problems)?.into_iter().collect(),
+        Posted::Many(Items::All(items)) => read_items(&items, reader, &mut problems)?,
+        Posted::Many(Items::TooMany) => return Err(reader.too_many()),
+        Posted::Many(Items::NoArray) => {
+            return Err(ApiError::BadParameters("contributions is invalid".to_owned()));
+        }
+    };
+    if problems.is_empty() { Ok(contributions) } else { Err(ApiError::BadParameters(problems.join(", "))) }
 }
 
-impl Posted {
-    fn parse(body: &str, ingest: &Inner) -> Result<Self, ApiError> {
-        let text = if body.trim_ascii().is_empty() { "{}" } else { body };
-        check_json(text, ingest.config.max_json_depth)?;
-        let value = serde_json::from_str(text).map_err(MalformedBody::from)?;
-        let Value::Object(mut object) = value else { return Ok(Self::One(Map::new())) };
-        match object.remove("contributions") {
-            None => Ok(Self::One(object)),
-            Some(Value::Array(items)) => Ok(Self::Many(items)),
-            Some(_) => Err(ApiError::BadParameters("contributions is invalid".to_owned())),
+fn read_items(
+    items: &[Value],
+    reader: &Reader<'_>,
+    problems: &mut Vec<String>,
+) -> Result<Vec<Contribution>, ApiError> {
+    let mut contributions = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Value::Object(object) => contributions.extend(reader.read(object, "contributions", problems)?),
+            _ => fields::report(problems, "contributions is invalid".to_owned()),
         }
     }
-
-    /// All records, or everything that is wrong with them, each thing once.
-    fn read(self, reader: &Reader<'_>) -> Result<Vec<Contribution>, ApiError> {
-        let mut problems = Vec::new();
-        let contributions: Vec<_> = match self {
-            Self::One(object) => reader.read(&object, "", &mut problems)?.into_iter().collect(),
-            Self::Many(items) => {
-                reader.check_count(items.len())?;
-                let mut contributions = Vec::with_capacity(items.len());
-                for item in &items {
-                    match item {
-                        Value::Object(object) => {
-                            contributions.extend(reader.read(object, "contributions", &mut problems)?);
-                        }
-                        _ => fields::report(&mut problems, "contributions is invalid".to_owned()),
-                    }
-                }
-                contributions
-            }
-        };
-        if problems.is_empty() {
-            Ok(contributions)
-        } else {
-            Err(ApiError::BadParameters(problems.join(", ")))
-        }
-    }
+    Ok(contributions)
 }
 
 /// One record each; keyed as events are, so that a retry meets the first try in the same partition.

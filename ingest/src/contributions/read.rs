@@ -23,13 +23,10 @@ impl<'i> Reader<'i> {
         Self { ingest, caller, now: ingest.access.clock.now() }
     }
 
-    /// The request as a whole may have so many records.
-    pub(super) fn check_count(&self, count: usize) -> Result<(), ApiError> {
+    /// The request has more records than one may have.
+    pub(super) fn too_many(&self) -> ApiError {
         let limit = self.ingest.config.max_contributions;
-        if count <= limit {
-            return Ok(());
-        }
-        Err(ApiError::BadRequest(format!("Maximum {limit} contributions allowed in one request.").into()))
+        ApiError::BadRequest(format!("Maximum {limit} contributions allowed in one request.").into())
     }
 
     /// The contribution in `object`, which is called `name` in problems. To be used only without problems.

@@ -4,18 +4,11 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use tally_service::api::parameter;
+pub(crate) use tally_service::api::parameter::Invalid;
 use uuid::Uuid;
 
 use super::scalar::Scalar;
-
-/// The value does not fit the declared type.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Invalid;
-
-/// dry-types' spellings of true and false, which are GitLab's.
-const TRUE: [&str; 13] = ["1", "on", "On", "ON", "t", "true", "True", "TRUE", "T", "y", "yes", "Yes", "YES"];
-const FALSE: [&str; 13] =
-    ["0", "off", "Off", "OFF", "f", "false", "False", "FALSE", "F", "n", "no", "No", "NO"];
 
 /// A string; numbers and booleans are their text, null is the empty text.
 pub(crate) fn string(scalar: Scalar<'_>) -> Result<Cow<'_, str>, Invalid> {
@@ -71,9 +64,7 @@ pub(crate) fn boolean(scalar: &Scalar<'_>) -> Result<Option<bool>, Invalid> {
         Scalar::Boolean(value) => Ok(Some(*value)),
         Scalar::Integer(1) => Ok(Some(true)),
         Scalar::Integer(0) => Ok(Some(false)),
-        Scalar::Text(text) if text.is_empty() => Ok(None),
-        Scalar::Text(text) if TRUE.contains(&text.as_ref()) => Ok(Some(true)),
-        Scalar::Text(text) if FALSE.contains(&text.as_ref()) => Ok(Some(false)),
+        Scalar::Text(text) => parameter::boolean(text),
         _ => Err(Invalid),
     }
 }
@@ -159,13 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn booleans_have_many_spellings() {
-        for spelling in TRUE {
-            assert_eq!(boolean(&text(spelling)), Ok(Some(true)), "{spelling}");
-        }
-        for spelling in FALSE {
-            assert_eq!(boolean(&text(spelling)), Ok(Some(false)), "{spelling}");
-        }
+    fn booleans_are_taken_as_such_as_one_and_zero_and_as_text() {
+        assert_eq!(boolean(&text("Yes")), Ok(Some(true)));
+        assert_eq!(boolean(&text("off")), Ok(Some(false)));
         assert_eq!(boolean(&Scalar::Boolean(true)), Ok(Some(true)));
         assert_eq!(boolean(&Scalar::Integer(0)), Ok(Some(false)));
         assert_eq!(boolean(&Scalar::Null), Ok(None));

@@ -13,6 +13,7 @@ macro_rules! scalars_give {
         })+
     };
 }
+pub(crate) use scalars_give;
 
 pub(crate) mod coerce;
 mod event;
@@ -26,6 +27,7 @@ mod strings;
 mod tests;
 
 use serde::de;
+use tally_service::api::MalformedBody;
 
 pub(crate) use event::{EventParameters, ParsedEvent};
 pub(crate) use failures::{Failures, Naming};
@@ -44,17 +46,6 @@ pub(crate) struct Rules<'c> {
     pub(crate) limits: &'c IngestConfig,
     /// The caller may name another actor with `user_id`; for everybody else that is an unknown parameter.
     pub(crate) administrator: bool,
-}
-
-/// The body is refused as a whole: no JSON, a key twice, or nested too deep. The text says what and where.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("message body does not match declared format: {0}")]
-pub(crate) struct MalformedBody(pub(crate) String);
-
-impl From<serde_json::Error> for MalformedBody {
-    fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string())
-    }
 }
 
 /// The parameters of `track_event`. An empty body, and JSON that is no object, is one without parameters.

@@ -6,9 +6,10 @@ use std::fmt;
 use std::io::Write as _;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use tally_service::api::MalformedBody;
 
 use super::strings::Text;
-use super::{Levels, MalformedBody, duplicate_key, parse};
+use super::{Levels, duplicate_key, parse};
 
 /// Checks a whole body that another parser will read.
 pub(crate) fn check_json(body: &str, max_depth: usize) -> Result<(), MalformedBody> {

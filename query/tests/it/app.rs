@@ -40,6 +40,7 @@ tokens:
 projects:
   - {id: 42, path: group/shop, namespace_id: 4, visibility: private, members: [{user: alice, access_level: developer}]}
   - {id: 43, path: group/other, namespace_id: 4, visibility: private, members: [{user: bob, access_level: developer}]}
+  - {id: 44, path: group/open, namespace_id: 4, visibility: public, members: [{user: bob, access_level: guest}]}
 "#;
 
 /// Runs a test on a database of its own. Without the engine the test is left out, unless `TALLY_REQUIRE` is `all`.
@@ -103,7 +104,7 @@ impl TestApp {
         .await
     }
 
-    async fn send(&self, request: http::request::Builder, token: &str, body: Body) -> Answer {
+    pub async fn send(&self, request: http::request::Builder, token: &str, body: Body) -> Answer {
         let request = if token.is_empty() { request } else { request.header("PRIVATE-TOKEN", token) };
         let response = self
             .router

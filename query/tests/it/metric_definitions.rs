@@ -32,7 +32,22 @@ fn paths_are_added_on_request_only() {
     with_app("definition_paths", |app| async move {
         let with_paths = app.get(&format!("{PATH}?include_paths=true"), "").await.text;
         assert_eq!(with_paths.matches("file_path: ").count(), with_paths.matches("key_path: ").count());
-        assert!(!app.get(&format!("{PATH}?include_paths=false"), "").await.text.contains("file_path"));
+        for (query, is_asked_for) in [
+            ("include_paths=false", false),
+            ("include_paths=", false),
+            ("include_paths=FALSE", false),
+            ("include_paths=Yes", true),
+            ("include_paths=ON", true),
+            ("include_paths=maybe&include_paths=true", true),
+            ("include_paths=true&include_paths=0", false),
+        ] {
+            let answer = app.get(&format!("{PATH}?{query}"), "").await;
+            assert_eq!(
+                (answer.status, answer.text.contains("file_path: ")),
+                (StatusCode::OK, is_asked_for),
+                "{query}"
+            );
+        }
         let answer = app.get(&format!("{PATH}?include_paths=maybe"), "").await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST);
         assert_eq!(answer.text, r#"{"error":"include_paths is invalid"}"#);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -41,8 +41,7 @@ impl Access {
     }
 }
 
-/// Whoever the request acts for. `Option<Caller>` is for endpoints that need no token: absent is `None`, a bad token is
-/// still refused.
+/// Whoever the request acts for.
 #[derive(Clone, Debug)]
 pub struct Caller(pub Arc<Principal>);
 
@@ -66,20 +65,6 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         Access::from_ref(state).authenticate(parts)
-    }
-}
-
-impl<S: Sync> OptionalFromRequestParts<S> for Caller
-where
-    Access: FromRef<S>,
-{
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, ApiError> {
-        match presented_token(parts) {
-            None => Ok(None),
-            Some(_) => Access::from_ref(state).authenticate(parts).map(Some),
-        }
     }
 }
 

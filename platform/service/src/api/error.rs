@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::http::header::{ALLOW, HeaderName, RETRY_AFTER};
+use axum::http::header::{ALLOW, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -21,6 +21,9 @@ pub enum ApiError {
     /// 401: a token that was good once, or an OAuth token that nobody has.
     #[error("{}", .0.description())]
     InvalidToken(TokenProblem),
+    /// 401: the caller can see what is asked about, and has no access to this of it.
+    #[error("Access Denied")]
+    AccessDenied,
     /// 403: the token has none of these scopes.
     #[error("the token has none of the scopes {}", scope_names(.0))]
     InsufficientScope(&'static [Scope]),
@@ -60,9 +63,6 @@ pub enum ApiError {
     /// 415: no decoder for this content encoding.
     #[error("The provided content-encoding '{0}' is not supported.")]
     UnsupportedContentEncoding(String),
-    /// 429: this caller asks too often.
-    #[error("This endpoint has been requested too many times. Try again later.")]
-    TooManyRequests(RateLimit),
     /// 500: a fault of ours; what it was is in the log.
     #[error("500 Internal Server Error")]
     Internal,
@@ -98,21 +98,6 @@ impl TokenProblem {
     }
 }
 
-/// The state of the limit that a caller ran into; becomes GitLab's `RateLimit-*` headers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// The limit's name.
-    pub name: &'static str,
-    /// Requests allowed in a period.
-    pub limit: u64,
-    /// Requests seen in this period.
-    pub observed: u64,
-    /// When the next period begins, in seconds since the epoch.
-    pub reset_at_s: i64,
-    /// Seconds until then.
-    pub retry_after_s: u64,
-}
-
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
@@ -129,7 +114,7 @@ impl ApiError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::BadParameters(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::AccessDenied | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) | Self::Forbidden | Self::Blocked => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -138,7 +123,6 @@ impl ApiError {
             Self::UnsupportedContentType(_) | Self::UnsupportedContentEncoding(_) => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
-            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -161,8 +145,8 @@ impl ApiError {
             | Self::MethodNotAllowed(_)
             | Self::UnsupportedContentType(_)
             | Self::UnsupportedContentEncoding(_) => json!({"error": self.to_string()}),
-            Self::TooManyRequests(_) => json!({"message": {"error": self.to_string()}}),
             Self::Unauthorized
+            | Self::AccessDenied
             | Self::Forbidden
             | Self::Blocked
             | Self::BadRequest(_)
@@ -182,24 +166,8 @@ impl ApiError {
             Self::Unavailable { retry_after_s, .. } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
-            Self::TooManyRequests(rate) => rate.add_headers(headers),
             _ => {}
         }
-    }
-}
-
-impl RateLimit {
-    fn add_headers(&self, headers: &mut HeaderMap) {
-        let named = |name| HeaderName::from_static(name);
-        headers.insert(named("ratelimit-name"), HeaderValue::from_static(self.name));
-        headers.insert(named("ratelimit-limit"), HeaderValue::from(self.limit));
-        headers.insert(named("ratelimit-observed"), HeaderValue::from(self.observed));
-        headers.insert(
-            named("ratelimit-remaining"),
-            HeaderValue::from(self.limit.saturating_sub(self.observed)),
-        );
-        headers.insert(named("ratelimit-reset"), HeaderValue::from(self.reset_at_s));
-        headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after_s));
     }
 }
 
@@ -226,10 +194,9 @@ mod tests {
 
     #[test]
     fn every_refusal_has_gitlabs_status_and_body() {
-        let rate =
-            RateLimit { name: "throttle_api", limit: 10, observed: 11, reset_at_s: 60, retry_after_s: 5 };
         let rows: Vec<(ApiError, u16, Value)> = vec![
             (ApiError::Unauthorized, 401, json!({"message": "401 Unauthorized"})),
+            (ApiError::AccessDenied, 401, json!({"message": "Access Denied"})),
             (
                 ApiError::InvalidToken(TokenProblem::Bad),
                 401,
@@ -278,12 +245,6 @@ mod tests {
                 415,
                 json!({"error": "The provided content-encoding 'br' is not supported."}),
             ),
-            (
-                ApiError::TooManyRequests(rate),
-                429,
-                json!({"message": {"error":
-                    "This endpoint has been requested too many times. Try again later."}}),
-            ),
             (ApiError::Internal, 500, json!({"message": "500 Internal Server Error"})),
             (
                 ApiError::Unavailable { reason: "the log is away", retry_after_s: 1 },
@@ -303,19 +264,5 @@ mod tests {
         assert_eq!(allow.headers()["allow"], "OPTIONS, POST");
         let away = ApiError::Unavailable { reason: "x", retry_after_s: 3 }.into_response();
         assert_eq!(away.headers()["retry-after"], "3");
-        let rate =
-            RateLimit { name: "throttle_api", limit: 10, observed: 11, reset_at_s: 60, retry_after_s: 5 };
-        let throttled = ApiError::TooManyRequests(rate).into_response();
-        let expected = [
-            ("ratelimit-name", "throttle_api"),
-            ("ratelimit-limit", "10"),
-            ("ratelimit-observed", "11"),
-            ("ratelimit-remaining", "0"),
-            ("ratelimit-reset", "60"),
-            ("retry-after", "5"),
-        ];
-        for (name, value) in expected {
-            assert_eq!(throttled.headers()[name], value, "{name}");
-        }
     }
 }

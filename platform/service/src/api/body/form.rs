@@ -10,7 +10,7 @@ const MAX_PAIRS: usize = 4096;
 
 /// Why a form has no meaning.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FormError {
+pub(super) enum FormError {
     #[error("invalid UTF-8 in pair {0} of the form")]
     InvalidUtf8(usize),
     #[error("duplicate key {name:?} in pair {pair} of the form")]
@@ -24,7 +24,7 @@ pub(crate) enum FormError {
 }
 
 /// The JSON object with the form's parameters.
-pub(crate) fn to_json(form: &str, max_depth: usize) -> Result<String, FormError> {
+pub(super) fn to_json(form: &str, max_depth: usize) -> Result<String, FormError> {
     let mut object = Map::new();
     let pairs = form.split('&').filter(|pair| !pair.is_empty());
     for (index, text) in pairs.enumerate() {

@@ -1,5 +1,8 @@
 //! A request's body to text: which format and encoding it says it has, then its bytes, decompressed as they arrive and
-//! never held beyond the limits. Runs only after the caller is known.
+//! never held beyond the limits. Runs only after the caller is known. What the text means is the endpoint's business.
+
+mod form;
+mod in_flight;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,13 +14,60 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use flate2::write::{GzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
-use tally_service::api::ApiError;
+use prometheus::IntGauge;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::form;
-use crate::in_flight::{Exhausted, InFlight, Reservation};
-use crate::parse::MalformedBody;
-use crate::service::Inner;
+use crate::api::ApiError;
+use in_flight::{Exhausted, InFlight, Reservation};
+
+/// What a service's bodies may take. Sizes are bytes, durations seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BodyLimits {
+    /// Bytes a request's body may have as sent, compressed or not; longer is 413.
+    pub max_body_bytes: usize,
+    /// Bytes a compressed body may become; longer is 413.
+    pub max_decompressed_bytes: usize,
+    /// Seconds a body may take to arrive; longer is 408.
+    pub body_timeout_s: u64,
+    /// Bytes of bodies, as sent and decompressed, held at once over all requests; beyond is 503.
+    pub max_in_flight_bytes: usize,
+    /// Levels that a form may stand for, the form itself being the first.
+    pub max_json_depth: usize,
+    /// Seconds a client is asked to wait after a 503.
+    pub retry_after_s: u64,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 1024 * 1024,
+            max_decompressed_bytes: 1024 * 1024,
+            body_timeout_s: 10,
+            max_in_flight_bytes: 16 * 1024 * 1024,
+            max_json_depth: 32,
+            retry_after_s: 1,
+        }
+    }
+}
+
+/// The body is refused as a whole, as GitLab's API framework words it. The text says what is wrong and where.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("message body does not match declared format: {0}")]
+pub struct MalformedBody(pub String);
+
+impl From<serde_json::Error> for MalformedBody {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<MalformedBody> for ApiError {
+    fn from(error: MalformedBody) -> Self {
+        Self::BadParameters(error.to_string())
+    }
+}
 
 /// How a body's text is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,51 +86,68 @@ enum Encoding {
 }
 
 /// A body as JSON text. Holds its share of the memory for bodies until it is dropped.
-pub(crate) struct JsonBody {
+pub struct JsonBody {
     text: String,
     _reservation: Reservation,
 }
 
 impl JsonBody {
-    pub(crate) fn text(&self) -> &str {
+    /// The JSON text, not yet parsed.
+    pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Reads a JSON body, or a form as the JSON it stands for.
-pub(crate) async fn read(ingest: &Inner, request: Request) -> Result<JsonBody, ApiError> {
-    let config = &ingest.config;
-    let format = format(request.headers())?;
-    let encoding = encoding(request.headers())?;
-    let announced = announced_length(request.headers());
-    if announced.is_some_and(|length| length > config.max_body_bytes) {
-        return Err(ApiError::PayloadTooLarge { limit: config.max_body_bytes });
+/// Reads one service's bodies within its limits.
+pub struct BodyReader {
+    limits: BodyLimits,
+    in_flight: Arc<InFlight>,
+}
+
+impl BodyReader {
+    /// A reader that shows in `held_bytes` how much all bodies take.
+    pub fn new(limits: BodyLimits, held_bytes: IntGauge) -> Self {
+        let in_flight = InFlight::new(limits.max_in_flight_bytes, held_bytes);
+        Self { limits, in_flight }
     }
-    let limit = match encoding {
-        Encoding::Identity => config.max_body_bytes,
-        Encoding::Gzip | Encoding::Deflate => config.max_decompressed_bytes,
-    };
-    let mut bounded = Bounded::new(&ingest.in_flight, limit);
-    bounded.expect(announced.unwrap_or(0)).map_err(|refusal| refusal.answer(encoding, ingest))?;
-    let receiving = receive(request.into_body(), Decoder::new(encoding, bounded), config.max_body_bytes);
-    let received = timeout(Duration::from_secs(config.body_timeout_s), receiving)
-        .await
-        .map_err(|_| ApiError::RequestTimeout)?
-        .map_err(|refusal| refusal.answer(encoding, ingest))?;
-    let text = String::from_utf8(received.bytes).map_err(|error| {
-        malformed(&format!("invalid UTF-8 at byte {}", error.utf8_error().valid_up_to() + 1))
-    })?;
-    let text = match format {
-        Format::Json => text,
-        Format::Form => {
-            form::to_json(&text, config.max_json_depth).map_err(|error| malformed(&error.to_string()))?
+
+    /// Reads a JSON body, or a form as the JSON it stands for. A body of another type or encoding is 415, one beyond the
+    /// limits 413, 408 or 503, and a broken one 400.
+    pub async fn read(&self, request: Request) -> Result<JsonBody, ApiError> {
+        let limits = &self.limits;
+        let format = format(request.headers())?;
+        let encoding = encoding(request.headers())?;
+        let announced = announced_length(request.headers());
+        if announced.is_some_and(|length| length > limits.max_body_bytes) {
+            return Err(ApiError::PayloadTooLarge { limit: limits.max_body_bytes });
         }
-    };
-    Ok(JsonBody { text, _reservation: received.reservation })
+        let limit = match encoding {
+            Encoding::Identity => limits.max_body_bytes,
+            Encoding::Gzip | Encoding::Deflate => limits.max_decompressed_bytes,
+        };
+        let mut bounded = Bounded::new(&self.in_flight, limit);
+        bounded.expect(announced.unwrap_or(0)).map_err(|refusal| refusal.answer(encoding, limits))?;
+        let decoder = Decoder::new(encoding, bounded);
+        let receiving = receive(request.into_body(), decoder, limits.max_body_bytes);
+        let received = timeout(Duration::from_secs(limits.body_timeout_s), receiving)
+            .await
+            .map_err(|_| ApiError::RequestTimeout)?
+            .map_err(|refusal| refusal.answer(encoding, limits))?;
+        let text = String::from_utf8(received.bytes).map_err(|error| {
+            malformed(&format!("invalid UTF-8 at byte {}", error.utf8_error().valid_up_to() + 1))
+        })?;
+        let text = match format {
+            Format::Json => text,
+            Format::Form => {
+                form::to_json(&text, limits.max_json_depth).map_err(|error| malformed(&error.to_string()))?
+            }
+        };
+        Ok(JsonBody { text, _reservation: received.reservation })
+    }
 }
 
 fn malformed(what: &str) -> ApiError {
-    ApiError::BadParameters(MalformedBody(what.to_owned()).to_string())
+    MalformedBody(what.to_owned()).into()
 }
 
 /// Without a content type a body is JSON, GitLab's default format.
@@ -125,12 +192,12 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn answer(self, encoding: Encoding, ingest: &Inner) -> ApiError {
+    fn answer(self, encoding: Encoding, limits: &BodyLimits) -> ApiError {
         match self {
             Self::TooLong { limit } => ApiError::PayloadTooLarge { limit },
             Self::NoMemory => ApiError::Unavailable {
                 reason: "too many requests at once",
-                retry_after_s: ingest.config.retry_after_s,
+                retry_after_s: limits.retry_after_s,
             },
             Self::Broken => malformed(&format!("not a valid {encoding:?} stream").to_lowercase()),
             Self::Disconnected => malformed("the body ended early"),

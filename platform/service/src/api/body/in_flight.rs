@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use prometheus::IntGauge;
 
 /// The bytes all requests may hold together.
-pub(crate) struct InFlight {
+pub(super) struct InFlight {
     limit: usize,
     held: AtomicUsize,
     gauge: IntGauge,
@@ -15,28 +15,28 @@ pub(crate) struct InFlight {
 
 /// Reserving would exceed the limit.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Exhausted;
+pub(super) struct Exhausted;
 
 impl InFlight {
-    pub(crate) fn new(limit: usize, gauge: IntGauge) -> Arc<Self> {
+    pub(super) fn new(limit: usize, gauge: IntGauge) -> Arc<Self> {
         Arc::new(Self { limit, held: AtomicUsize::new(0), gauge })
     }
 
     /// A reservation of nothing, to be grown.
-    pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
+    pub(super) fn reserve(self: &Arc<Self>) -> Reservation {
         Reservation { of: Arc::clone(self), bytes: 0 }
     }
 }
 
 /// One request's share; given back on drop.
-pub(crate) struct Reservation {
+pub(super) struct Reservation {
     of: Arc<InFlight>,
     bytes: usize,
 }
 
 impl Reservation {
     /// Makes the reservation at least `bytes` long.
-    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
+    pub(super) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
         let within_limit = |held: usize| held.checked_add(more).filter(|sum| *sum <= self.of.limit);
         self.of
