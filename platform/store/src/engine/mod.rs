@@ -102,6 +102,15 @@ impl EngineConfig {
         }
     }
 
+    /// Whoever reaches the port may do anything: off this machine it takes a password.
+    fn check(&self) -> Result<(), EngineError> {
+        let has_password = self.password.as_ref().is_some_and(|password| !password.is_empty());
+        if has_password || self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(EngineError::NoPassword { address: self.listen })
+    }
+
     fn credentials(&self) -> Option<Credentials> {
         (self.user.is_some() || self.password.is_some()).then(|| Credentials {
             user: self.user.clone().unwrap_or_else(|| "default".to_owned()),
@@ -119,6 +128,10 @@ pub enum EngineError {
     LibraryMissing { looked_at: String },
     #[error("cannot use {}: {message}; run `make setup` to fetch the engine again", path.display())]
     LibraryUnusable { path: PathBuf, message: String },
+    #[error(
+        "the engine would be open to the network on {address} without a password: set one, or listen on 127.0.0.1"
+    )]
+    NoPassword { address: SocketAddr },
     #[error("the engine can't listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the engine can't use its data directory {}: {source}", path.display())]
@@ -148,6 +161,7 @@ pub struct Engine {
 impl Engine {
     /// Loads the library, opens the data directory and serves. One engine a process, once.
     pub async fn start(config: EngineConfig) -> Result<Self, EngineError> {
+        config.check()?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| EngineError::Listen { address: config.listen, source })?;
@@ -381,6 +395,32 @@ async fn flush_query_log(engine: Arc<execute::Engine>, stop: CancellationToken) 
         });
         if let Ok(Err(exception)) = flushed.await {
             tracing::warn!(error = exception.message, "could not write system.query_log");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_open_to_the_network_needs_a_password() {
+        let cases = [
+            ("127.0.0.1:0", None, true),
+            ("[::1]:8123", None, true),
+            ("0.0.0.0:8123", None, false),
+            ("0.0.0.0:8123", Some(""), false),
+            ("[::]:8123", None, false),
+            ("192.0.2.1:8123", None, false),
+            ("192.0.2.1:8123", Some("secret"), true),
+        ];
+        for (listen, password, starts) in cases {
+            let config = EngineConfig {
+                listen: listen.parse().unwrap(),
+                password: password.map(str::to_owned),
+                ..EngineConfig::new("data")
+            };
+            assert_eq!(config.check().is_ok(), starts, "{listen} {password:?}");
         }
     }
 }

@@ -1,6 +1,13 @@
 //! ClickHouse's HTTP interface: headers, formats, exceptions, encodings, credentials.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tally_store::{Insert, Migration, Store, StoreConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{EngineProcess, Options, post, read, run, shared};
 
@@ -157,7 +164,7 @@ async fn bodies_are_compressed_both_ways_when_asked() {
         match encoding {
             "gzip" => flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut plain).unwrap(),
             "lz4" => lz4_flex::frame::FrameDecoder::new(&answer.body[..]).read_to_string(&mut plain).unwrap(),
-            _ => (&answer.body[..]).read_to_string(&mut plain).unwrap(),
+            _ => Read::read_to_string(&mut &answer.body[..], &mut plain).unwrap(),
         };
         assert_eq!(plain, expected, "{accepted}");
     }
@@ -214,6 +221,9 @@ async fn credentials_are_required_when_configured_and_bodies_are_bounded() {
         let code = answer.header("x-clickhouse-exception-code");
         assert_eq!(code, if status == 200 { "" } else { "516" });
     }
+    let ping = client.get(format!("{}/ping", engine.url())).send().await.unwrap();
+    assert_eq!(ping.status(), 200, "a health check has no credentials");
+    signed_in_store_works(&engine).await;
     let signed_in = [("user", "tally"), ("password", "s3cret")];
     let insert = "INSERT INTO FUNCTION null('x String') FORMAT TSV";
     let large = [&signed_in[..], &[("query", insert)]].concat();
@@ -226,6 +236,52 @@ async fn credentials_are_required_when_configured_and_bodies_are_bounded() {
         answer.text()
     );
     assert!(engine.shut_down(), "the engine did not shut down cleanly");
+}
+
+/// Every kind of request that a store sends carries its credentials.
+async fn signed_in_store_works(engine: &EngineProcess) {
+    let mut config = StoreConfig::new(engine.url());
+    config.tries = 1;
+    assert!(Store::new(config.clone()).check().await.is_err(), "nobody has signed in");
+    (config.user, config.password) = (Some("tally".to_owned()), Some("s3cret".to_owned()));
+    let store = Store::new(config);
+    let migration = Migration {
+        number: 1,
+        name: "table".into(),
+        sql: "CREATE TABLE signed_in (x UInt64) ENGINE = {Replicated}MergeTree ORDER BY x;".into(),
+    };
+    store.migrate(&[migration]).await.unwrap();
+    store.check().await.unwrap();
+    let (body, token) = (Bytes::from(vec![0; 8]), "a".to_owned());
+    let insert = Insert { table: "signed_in", columns: &["x"], body, token, start_before: None };
+    store.insert(&insert).await.unwrap();
+    assert_eq!(store.client().query("SELECT count() FROM signed_in").fetch_one::<u64>().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_answered_with_408_and_ends_its_connection() {
+    let data = tempfile::tempdir().unwrap();
+    let options = Options { stall_timeout: Some(Duration::from_millis(200)), ..Options::default() };
+    let Some(engine) = EngineProcess::start(data.path(), &options) else { return };
+    run(engine.url(), "CREATE TABLE stalled (x UInt64) ENGINE = MergeTree ORDER BY x").await;
+    let form = "content-type: multipart/form-data; boundary=b\r\n";
+    let cases = [
+        ("/", "", "SELECT"),
+        ("/", form, "--b\r\nx"),
+        ("/?decompress=1", "", "SELECT"),
+        ("/?query=INSERT+INTO+stalled+FORMAT+RowBinary", "", "12345678"),
+    ];
+    for (path, header, sent) in cases {
+        let address = engine.url().strip_prefix("http://").unwrap();
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}content-length: 100\r\n\r\n{sent}");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(10), socket.read_to_string(&mut answer)).await;
+        assert!(matches!(read, Ok(Ok(_))), "{path}: the connection stays open: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{path}: {answer}");
+    }
+    assert_eq!(run(engine.url(), "SELECT count() FROM stalled").await, "0");
 }
 
 #[tokio::test]

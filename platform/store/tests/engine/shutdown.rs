@@ -56,7 +56,8 @@ async fn an_insert_whose_data_do_not_come_does_not_hold_up_the_shutdown() {
     let data = tempfile::tempdir().unwrap();
     let Some(engine) = EngineProcess::start(data.path(), &Options::default()) else { return };
     run(engine.url(), "CREATE TABLE waiting (x UInt64) ENGINE = MergeTree ORDER BY x").await;
-    let endless = futures::stream::pending::<std::io::Result<bytes::Bytes>>();
+    let first = futures::stream::iter([std::io::Result::Ok(bytes::Bytes::from_static(&[0; 16]))]);
+    let endless = futures::StreamExt::chain(first, futures::stream::pending());
     let url = format!("{}/?query=INSERT+INTO+waiting+FORMAT+RowBinary", engine.url());
     let request = reqwest::Client::new().post(url).body(reqwest::Body::wrap_stream(endless));
     shut_down_during(engine, "INSERT INTO waiting", request).await;

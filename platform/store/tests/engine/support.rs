@@ -15,6 +15,7 @@ const DATA: &str = "TALLY_TEST_ENGINE_DATA";
 const USER: &str = "TALLY_TEST_ENGINE_USER";
 const PASSWORD: &str = "TALLY_TEST_ENGINE_PASSWORD";
 const BODY_LIMIT: &str = "TALLY_TEST_ENGINE_BODY_LIMIT";
+const STALL: &str = "TALLY_TEST_ENGINE_STALL";
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -45,6 +46,9 @@ pub fn run_engine_if_asked() {
         if let Ok(limit) = env::var(BODY_LIMIT) {
             config.body_limit = limit.parse().unwrap();
         }
+        if let Ok(milliseconds) = env::var(STALL) {
+            config.stall_timeout = Duration::from_millis(milliseconds.parse().unwrap());
+        }
         let engine = Engine::start(config).await.unwrap();
         println!("\n{}", engine.url());
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
@@ -68,6 +72,7 @@ pub struct Options<'a> {
     pub user: Option<&'a str>,
     pub password: Option<&'a str>,
     pub body_limit: Option<u64>,
+    pub stall_timeout: Option<Duration>,
     /// The process's working directory; a relative data directory is below it.
     pub working_directory: Option<&'a Path>,
 }
@@ -82,9 +87,13 @@ impl EngineProcess {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "engine_process", "--nocapture", "--test-threads=1"]).env(DATA, data);
         let limit = options.body_limit.map(|limit| limit.to_string());
-        for (name, value) in
-            [(USER, options.user), (PASSWORD, options.password), (BODY_LIMIT, limit.as_deref())]
-        {
+        let stall = options.stall_timeout.map(|limit| limit.as_millis().to_string());
+        for (name, value) in [
+            (STALL, stall.as_deref()),
+            (USER, options.user),
+            (PASSWORD, options.password),
+            (BODY_LIMIT, limit.as_deref()),
+        ] {
             if let Some(value) = value {
                 command.env(name, value);
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, BodyStream};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -22,6 +22,7 @@ const PIECE: usize = 256 << 10;
 const PIECES_WAITING: usize = 4;
 /// How much of a refused body is read, so that its sender gets to the answer.
 const DRAINED: u64 = 64 << 20;
+const LONGEST_DRAIN: Duration = Duration::from_secs(5);
 
 enum Source {
     Plain(Incoming),
@@ -71,22 +72,33 @@ impl RequestBody {
         }
     }
 
-    /// As `next`, on one of the engine's threads; a client that sends nothing for too long counts as gone.
-    pub fn next_blocking(&mut self, engine: &Engine) -> Result<Option<Bytes>, Exception> {
-        engine.block_on(engine.stall_limit, self.next()).unwrap_or_else(|| {
-            Err(Exception::new(209, "SOCKET_TIMEOUT", "Timeout exceeded while reading the request's body"))
+    /// As `next`; a client that sends nothing for longer than `limit` is not waited for any more.
+    pub async fn next_within(&mut self, limit: Duration) -> Result<Option<Bytes>, Exception> {
+        let next = tokio::time::timeout(limit, self.next()).await;
+        next.unwrap_or_else(|_| {
+            self.source = Source::Done;
+            let message = "Timeout exceeded while reading the request's body";
+            Err(Exception::new(159, "TIMEOUT_EXCEEDED", message))
         })
+    }
+
+    /// As `next_within` the stall limit, on one of the engine's threads.
+    pub fn next_blocking(&mut self, engine: &Engine) -> Result<Option<Bytes>, Exception> {
+        engine.runtime.block_on(self.next_within(engine.stall_limit))
     }
 
     /// Reads on without use, so that the sender gets to the answer; bounded in size and time.
     pub fn drain(&mut self, engine: &Engine) {
-        let limit = engine.stall_limit.min(Duration::from_secs(5));
-        // Whether it arrives whole doesn't matter any more.
-        let _ = engine.block_on(limit, self.discard());
+        engine.runtime.block_on(self.discard());
     }
 
-    /// Reads on without use, up to a limit.
+    /// As `drain`, on one of the runtime's threads.
     pub async fn discard(&mut self) {
+        // Whether it arrives whole doesn't matter any more.
+        let _ = tokio::time::timeout(LONGEST_DRAIN, self.discard_all()).await;
+    }
+
+    async fn discard_all(&mut self) {
         let mut discarded = 0;
         while let Ok(Some(data)) = self.next().await {
             discarded += data.len() as u64;
@@ -128,8 +140,11 @@ fn decode(
     lz4_blocks: bool,
 ) -> mpsc::Receiver<io::Result<Bytes>> {
     let (pieces, receiver) = mpsc::channel(PIECES_WAITING);
+    let unwanted = pieces.clone();
     let data = TryStreamExt::map_err(BodyStream::new(body), io::Error::other)
-        .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
+        .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) })
+        // A body that doesn't come must not hold its thread and its connection when nobody waits for it any more.
+        .take_until(async move { unwanted.closed().await });
     let wire = SyncIoBridge::new(StreamReader::new(Box::pin(data)));
     tokio::task::spawn_blocking(move || {
         let mut reader: Box<dyn Read + Send> = Box::new(wire);

@@ -167,8 +167,9 @@ async fn query(
     answer.query_id = head.query_id.clone().unwrap_or_else(random_query_id);
     answer.encoding = head.answer_encoding;
     let boundary = form::boundary(&parts.headers);
-    let routed = match read_form(&mut head, boundary.as_deref(), &mut body).await {
-        Ok(()) => read_statement(head.query.as_deref(), &mut body).await,
+    let stall_limit = server.engine.stall_limit;
+    let routed = match read_form(&mut head, boundary.as_deref(), &mut body, stall_limit).await {
+        Ok(()) => read_statement(head.query.as_deref(), &mut body, stall_limit).await,
         Err(exception) => Err(exception),
     };
     let routed = match routed {
@@ -206,10 +207,11 @@ async fn read_form(
     head: &mut RequestHead,
     boundary: Option<&str>,
     body: &mut RequestBody,
+    stall_limit: Duration,
 ) -> Result<(), Exception> {
     let Some(boundary) = boundary else { return Ok(()) };
     let mut form = BytesMut::new();
-    while let Some(more) = body.next().await? {
+    while let Some(more) = body.next_within(stall_limit).await? {
         check_length(form.len() + more.len())?;
         form.extend_from_slice(&more);
     }
@@ -225,7 +227,11 @@ fn check_length(length: usize) -> Result<(), Exception> {
 }
 
 /// Reads the URL's query and the body as one text, as far as it is needed to route it.
-async fn read_statement(query: Option<&str>, body: &mut RequestBody) -> Result<Routed, Exception> {
+async fn read_statement(
+    query: Option<&str>,
+    body: &mut RequestBody,
+    stall_limit: Duration,
+) -> Result<Routed, Exception> {
     let mut text = BytesMut::new();
     if let Some(query) = query {
         text.extend_from_slice(query.as_bytes());
@@ -236,7 +242,7 @@ async fn read_statement(query: Option<&str>, body: &mut RequestBody) -> Result<R
             let first = text.split_off(data.min(text.len())).freeze();
             return Ok(Routed::Insert { sql, format, first });
         }
-        let Some(more) = body.next().await? else { break };
+        let Some(more) = body.next_within(stall_limit).await? else { break };
         check_length(text.len() + more.len())?;
         text.extend_from_slice(&more);
     }
