@@ -196,7 +196,7 @@ fn serve(
 ) -> Result<Counts, Stop> {
     let Some(session) = request.session.clone() else {
         let mut connection = engine.connect()?;
-        settings::apply(&mut connection, request.database.as_deref(), &request.settings)?;
+        prepare(&mut connection, request)?;
         return work(&mut connection, request, ticket, output);
     };
     let kept = engine.sessions.claim(&session, Instant::now())?;
@@ -214,7 +214,16 @@ fn serve(
     outcome
 }
 
-/// Says also whether the settings of the request could be taken back.
+/// Makes the request's database and settings the connection's.
+fn prepare(connection: &mut Connection, request: &Request) -> Result<(), Exception> {
+    if let Some(database) = &request.database {
+        settings::use_database(connection, database)?;
+    }
+    settings::apply(connection, &request.settings)
+}
+
+/// Says also whether the settings and the database of the request could be taken back: in ClickHouse they are the
+/// request's, not the session's.
 fn serve_in_session(
     connection: &mut Connection,
     request: &mut Request,
@@ -223,11 +232,31 @@ fn serve_in_session(
     keep: bool,
 ) -> Result<(Counts, bool), Stop> {
     let previous = if keep { settings::current(connection, &request.settings)? } else { Vec::new() };
-    let outcome = settings::apply(connection, request.database.as_deref(), &request.settings)
+    let previous_database = match &request.database {
+        Some(_) if keep => Some(settings::current_database(connection)?),
+        _ => None,
+    };
+    let outcome = prepare(connection, request)
         .map_err(Stop::from)
         .and_then(|()| work(connection, request, ticket, output));
-    let restored = settings::apply(connection, None, &previous).is_ok();
+    let restored = settings::apply(connection, &previous).and_then(|()| {
+        restore_database(connection, request.database.as_deref(), previous_database.as_deref())
+    });
+    let restored = restored.is_ok();
     outcome.map(|counts| (counts, restored))
+}
+
+/// Goes back to the session's database, unless the request itself was a `USE` of another one.
+fn restore_database(
+    connection: &mut Connection,
+    of_request: Option<&str>,
+    previous: Option<&str>,
+) -> Result<(), Exception> {
+    let Some(previous) = previous else { return Ok(()) };
+    if of_request == Some(settings::current_database(connection)?.as_str()) {
+        settings::use_database(connection, previous)?;
+    }
+    Ok(())
 }
 
 /// Whether a statement changes its session: `SET`, `USE`, temporary tables.

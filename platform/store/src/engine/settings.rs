@@ -1,4 +1,4 @@
-//! Settings of one request: `SET` on the request's own connection.
+//! Settings and database of one request: `SET` and `USE` on the request's own connection.
 
 use super::{
     exception::Exception,
@@ -33,15 +33,25 @@ fn run(connection: &mut Connection, sql: &str) -> Result<QueryResult, Exception>
     connection.query(sql.as_bytes(), "JSONCompactEachRow", &[]).map_err(Exception::from_engine)
 }
 
-/// Makes `database` the current one and sets every setting. The errors are the engine's own.
-pub fn apply<V: SettingValue>(
-    connection: &mut Connection,
-    database: Option<&str>,
-    settings: &[Setting<V>],
-) -> Result<(), Exception> {
-    if let Some(database) = database {
-        run(connection, &format!("USE `{}`", database.replace('\\', "\\\\").replace('`', "\\`")))?;
-    }
+/// Makes `database` the current one.
+pub fn use_database(connection: &mut Connection, database: &str) -> Result<(), Exception> {
+    let quoted = database.replace('\\', "\\\\").replace('`', "\\`");
+    run(connection, &format!("USE `{quoted}`")).map(drop)
+}
+
+/// The name of the current database.
+pub fn current_database(connection: &mut Connection) -> Result<String, Exception> {
+    let rows = run(connection, "SELECT currentDatabase()")?;
+    let (database,): (String,) = serde_json::from_slice(rows.as_ref()).map_err(|error| unreadable(&error))?;
+    Ok(database)
+}
+
+fn unreadable(error: &serde_json::Error) -> Exception {
+    Exception::new(1001, "STD_EXCEPTION", &format!("The session's state can't be read: {error}"))
+}
+
+/// Sets every setting. The errors are the engine's own.
+pub fn apply<V: SettingValue>(connection: &mut Connection, settings: &[Setting<V>]) -> Result<(), Exception> {
     if settings.is_empty() {
         return Ok(());
     }
@@ -79,8 +89,10 @@ pub fn current(
     let sql =
         format!("SELECT name, value FROM system.settings WHERE changed AND name IN ({})", names.join(", "));
     let rows = run(connection, &sql)?;
-    let changed: Vec<(String, String)> =
-        serde_json::Deserializer::from_slice(rows.as_ref()).into_iter().filter_map(Result::ok).collect();
+    let changed: Vec<(String, String)> = serde_json::Deserializer::from_slice(rows.as_ref())
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(|error| unreadable(&error))?;
     let value_of =
         |name: &str| changed.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
     Ok(settings.iter().map(|(name, _)| (name.clone(), value_of(name))).collect())

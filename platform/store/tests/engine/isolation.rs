@@ -90,3 +90,26 @@ async fn a_session_serves_one_query_at_a_time() {
     assert_eq!(slow.await.unwrap(), 200);
     assert_eq!(post(engine.url(), &session, "SELECT 1").await.text(), "1");
 }
+
+#[tokio::test]
+async fn a_database_parameter_in_a_session_is_for_its_request_only() {
+    let Some(engine) = shared() else { return };
+    let url = engine.url();
+    run(url, "CREATE DATABASE scoped").await;
+    let session = ("session_id", "scoped-database");
+    let (current, scoped) = ("SELECT currentDatabase()", ("database", "scoped"));
+    let in_session = async |parameters: &[(&str, &str)], sql: &'static str| {
+        let parameters = [&[session], parameters].concat();
+        post(url, &parameters, sql).await.text().to_owned()
+    };
+    in_session(&[], "SET max_threads = 3").await;
+    for sql in [current, "SELECT throwIf(currentDatabase() = 'scoped')", "SELEC", "SET max_threads = 4"] {
+        in_session(&[scoped], sql).await;
+        assert_eq!(in_session(&[], current).await, "default", "{sql}");
+    }
+    assert_eq!(in_session(&[scoped], current).await, "scoped");
+    in_session(&[scoped], "USE system").await;
+    assert_eq!(in_session(&[], current).await, "system", "what the request itself chose stays");
+    assert_eq!(in_session(&[scoped], current).await, "scoped");
+    assert_eq!(in_session(&[], current).await, "system");
+}
