@@ -52,7 +52,8 @@ const LOCK_FILE: &str = "status";
 /// How the embedded engine runs.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Where `libchdb.so` is; `None` looks at `TALLY_CHDB_LIB` and the default places.
+    /// Where `libchdb.so` is; `None` looks at `TALLY_CHDB_LIB`, beside the executable, and in `$TALLY_CACHE/chdb`,
+    /// `$XDG_CACHE_HOME/tally/chdb` and `~/.cache/tally/chdb`.
     pub library: Option<PathBuf>,
     /// Where the engine keeps its data; created when absent. One process at a time.
     pub data_dir: PathBuf,
@@ -123,7 +124,7 @@ impl EngineConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error(
-        "clickhouse's engine (libchdb.so) was not found; run `make setup` to fetch it. Looked at: {looked_at}"
+        "clickhouse's engine (libchdb) was not found; run `make setup` to fetch it. Looked at: {looked_at}"
     )]
     LibraryMissing { looked_at: String },
     #[error("cannot use {}: {message}; run `make setup` to fetch the engine again", path.display())]

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-use crate::support::{leave_out, root, run, shared};
+use crate::support::{cache, leave_out, root, run, shared};
 
 fn script(name: &str) -> PathBuf {
     root().join("platform/store/tests/clients").join(name)
@@ -18,7 +18,7 @@ fn run_script(command: &mut Command, engine: &str) {
 #[tokio::test]
 async fn pythons_clickhouse_connect_works() {
     let Some(engine) = shared() else { return };
-    let default = || root().join(".cache/venv/bin/python");
+    let default = || cache().join("venv/bin/python");
     let python = env::var_os("TALLY_PYTHON").map_or_else(default, PathBuf::from);
     let has_client = Command::new(&python).args(["-c", "import clickhouse_connect"]).output();
     if !has_client.is_ok_and(|output| output.status.success()) {
@@ -31,7 +31,7 @@ async fn pythons_clickhouse_connect_works() {
 #[tokio::test]
 async fn nodes_clickhouse_client_works() {
     let Some(engine) = shared() else { return };
-    let default = || root().join(".cache/node/node_modules");
+    let default = || cache().join("node/node_modules");
     let modules = env::var_os("TALLY_NODE_MODULES").map_or_else(default, PathBuf::from);
     if !modules.join("@clickhouse/client").is_dir() || Command::new("node").arg("--version").output().is_err()
     {

@@ -28,9 +28,19 @@ pub fn leave_out(what: &str, why: &str) {
     println!("left out: {what}: {why}");
 }
 
+/// Where `make setup` puts what it downloads, unless variables of their own say otherwise.
+pub fn cache() -> PathBuf {
+    let folder = |name: &str, below: &str| env::var_os(name).map(|value| Path::new(&value).join(below));
+    folder("TALLY_CACHE", "")
+        .or_else(|| folder("XDG_CACHE_HOME", "tally"))
+        .or_else(|| folder("HOME", ".cache/tally"))
+        .expect("there is a home directory")
+}
+
 fn library() -> Option<PathBuf> {
+    let file = if cfg!(target_os = "macos") { "libchdb.dylib" } else { "libchdb.so" };
     let named = env::var_os("TALLY_CHDB_LIB").map(PathBuf::from);
-    Some(named.unwrap_or_else(|| root().join(".cache/chdb/libchdb.so"))).filter(|path| path.is_file())
+    Some(named.unwrap_or_else(|| cache().join("chdb").join(file))).filter(|path| path.is_file())
 }
 
 /// Runs an engine until standard input ends, if the environment asks for it.
