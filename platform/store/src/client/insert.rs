@@ -21,11 +21,14 @@ const PIECE: usize = 1 << 20;
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// A block is cut at rows or at bytes, whichever comes first; both are beyond any insert of Tally's (200,000 rows,
-/// 64 MiB). A token covers one block of a partition: a second one would not be recognised.
+/// The largest body, in bytes.
+const LARGEST_BODY: usize = 64 << 20;
+
+/// A block is cut at a number of rows; no body has as many, as a row takes a byte at least. Smaller blocks are put
+/// together up to both minima. A token covers one block of a partition: a second one would not be recognised.
 const ONE_BLOCK: [(&str, &str); 9] = [
-    ("max_insert_block_size", "1048576"),
-    ("min_insert_block_size_rows", "1048576"),
+    ("max_insert_block_size", "67108865"),
+    ("min_insert_block_size_rows", "67108865"),
     ("min_insert_block_size_bytes", "1073741824"),
     ("input_format_parallel_parsing", "0"),
     ("max_insert_threads", "1"),
@@ -42,7 +45,8 @@ pub struct Insert<'a> {
     pub table: &'a str,
     /// The columns in the order of the body's `RowBinary` fields.
     pub columns: &'a [&'a str],
-    /// Rows in `RowBinary`; at most 200,000 rows and 64 MiB, of one table partition.
+    /// Rows in `RowBinary`, of one table partition; at most 64 MiB, or the insert is rejected. 200,000 rows are a good
+    /// upper bound: many more take ClickHouse's memory.
     pub body: Bytes,
     /// `insert_deduplication_token`.
     pub token: String,
@@ -66,17 +70,20 @@ pub enum InsertError {
     Rejected { table: String, message: String },
 }
 
-impl InsertError {
-    /// Whether the same insert may succeed later.
-    pub fn is_outage(&self) -> bool {
-        !matches!(self, Self::Rejected { .. })
-    }
-}
-
 impl Insert<'_> {
     fn sql(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|column| quoted(column)).collect();
         format!("INSERT INTO {} ({}) FORMAT RowBinary", quoted(self.table), columns.join(", "))
+    }
+
+    fn check_size(&self) -> Result<(), InsertError> {
+        let length = self.body.len();
+        if length <= LARGEST_BODY {
+            return Ok(());
+        }
+        let message =
+            format!("its {length} bytes are more than the {LARGEST_BODY} that are sure to be one block");
+        Err(InsertError::Rejected { table: self.table.to_owned(), message })
     }
 
     fn may_start(&self) -> bool {
@@ -94,6 +101,7 @@ impl Store {
     /// A failure that passes is tried again, up to the configured number of tries with jittered exponential pauses. After
     /// an error the insert may still have succeeded (or may yet succeed): the token makes sending it again harmless.
     pub async fn insert(&self, insert: &Insert<'_>) -> Result<(), InsertError> {
+        insert.check_size()?;
         let sql = insert.sql();
         let mut message = String::new();
         for tries in 0..self.config.tries.max(1) {
@@ -176,6 +184,23 @@ mod tests {
             start_before: None,
         };
         assert_eq!(insert.sql(), "INSERT INTO `t\\`x` (`a`, `format`) FORMAT RowBinary");
+    }
+
+    #[tokio::test]
+    async fn an_insert_beyond_one_block_is_rejected_unsent() {
+        let store = Store::new(super::super::StoreConfig::new("http://127.0.0.1:1"));
+        let insert = |length| Insert {
+            table: "t",
+            columns: &["a"],
+            body: Bytes::from(vec![0; length]),
+            token: String::new(),
+            start_before: Some(Instant::now()),
+        };
+        let fits = store.insert(&insert(LARGEST_BODY)).await;
+        assert!(matches!(fits, Err(InsertError::Late { .. })), "{fits:?}");
+        let error = store.insert(&insert(LARGEST_BODY + 1)).await.unwrap_err();
+        assert!(matches!(error, InsertError::Rejected { .. }), "{error:?}");
+        assert!(error.to_string().contains("67108865 bytes"), "{error}");
     }
 
     #[tokio::test]

@@ -47,6 +47,23 @@ async fn the_largest_insert_is_one_part_and_its_token_counts_once() {
 }
 
 #[tokio::test]
+async fn the_largest_insert_of_small_rows_is_one_part() {
+    let Some(engine) = shared() else { return };
+    let store = store(engine, "small_rows", Compression::None).await;
+    run(
+        engine.url(),
+        &format!("CREATE TABLE small_rows.t (x UInt64) ENGINE = MergeTree ORDER BY x {WINDOW}"),
+    )
+    .await;
+    run(engine.url(), "SYSTEM STOP MERGES small_rows.t").await;
+    let body: Vec<u8> = (0..8_u64 << 20).flat_map(u64::to_le_bytes).collect();
+    store.insert(&insert("t", &["x"], Bytes::from(body), "a")).await.unwrap();
+    let parts =
+        "SELECT count() FROM system.parts WHERE active AND table = 't' AND database = currentDatabase()";
+    assert_eq!((value(&store, "SELECT count() FROM t").await, value(&store, parts).await), (8 << 20, 1));
+}
+
+#[tokio::test]
 async fn a_token_covers_every_partition_and_the_views_behind_the_table() {
     let Some(engine) = shared() else { return };
     let store = store(engine, "partitions", Compression::None).await;
