@@ -46,7 +46,7 @@ async fn a_running_insert_does_not_hold_up_the_shutdown() {
         run(engine.url(), sql).await;
     }
     let url = format!("{}/?query=INSERT+INTO+slow+FORMAT+CSV&{SLOW}", engine.url());
-    let rows: String = (0..100).map(|row| format!("{row}\n")).collect();
+    let rows = "1\n".repeat(100);
     let request = reqwest::Client::new().post(url).body(rows);
     shut_down_during(engine, "INSERT INTO slow", request).await;
 }
