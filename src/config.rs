@@ -245,6 +245,7 @@ mod tests {
         let config = Config::load(None, &[]).unwrap();
         assert_eq!(config.ingest, IngestConfig::default());
         assert_eq!(config.query.limits.max_seconds, QueryConfig::default().limits.max_seconds);
+        assert_eq!(config.query.body, QueryConfig::default().body);
         assert_eq!(config.store("http://x").request_timeout, StoreConfig::new("http://x").request_timeout);
         assert_eq!(config.engine().connections, EngineConfig::new("x").connections);
         assert_eq!(config.kafka_log().session_timeout, KafkaConfig::new("x").session_timeout);

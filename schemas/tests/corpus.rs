@@ -221,7 +221,6 @@ fn what_gitlabs_generator_writes_is_sound_but_for_the_url_it_leaves_to_do() {
             let report = lint(&[path.to_string_lossy()]);
             for finding in report.findings {
                 assert_eq!(finding.field, "introduced_by_url", "{finding}");
-                assert!(finding.message.ends_with("got \"TODO\""), "{finding}");
             }
             files += 1;
         }

@@ -100,8 +100,8 @@ fn event_fields_outside_the_contract_are_refused_by_name() {
         ("product_group", "product_group: ''", "0.yml: product_group: expected a non-empty string, got \"\""),
         (
             "introduced_by_url",
-            "introduced_by_url: TODO",
-            "0.yml: introduced_by_url: expected an absolute URL or null, got \"TODO\"",
+            "introduced_by_url: later",
+            "0.yml: introduced_by_url: expected an absolute URL or null, got \"later\"",
         ),
         ("introduced_by_url", "", "0.yml: introduced_by_url: expected an absolute URL or null, got nothing"),
         (
