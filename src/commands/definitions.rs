@@ -1,8 +1,9 @@
 //! `tally definitions`: checks definition files.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use tally_schemas::definitions::lint;
+use tally_schemas::definitions::{LintReport, lint};
 
 use crate::cli::DefinitionsCommand;
 
@@ -10,19 +11,26 @@ use crate::cli::DefinitionsCommand;
 pub fn run(command: DefinitionsCommand) -> ExitCode {
     let DefinitionsCommand::Lint { paths } = command;
     let report = lint(&paths);
+    // A reader that has seen enough (`| head`) closes the pipe; the verdict stands all the same.
+    let _ = print(&report, &mut io::stdout().lock());
+    if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print(report: &LintReport, out: &mut impl Write) -> io::Result<()> {
     for finding in &report.findings {
-        println!("{finding}");
+        writeln!(out, "{finding}")?;
     }
-    println!(
+    writeln!(
+        out,
         "{} event files ({} internal events), {} metric files, {} metrics, {} counters",
         report.event_files,
         report.internal_events,
         report.metric_files,
         report.metrics.values().sum::<usize>(),
         report.counters
-    );
+    )?;
     for ((data_source, time_frame), count) in &report.metrics {
-        println!("  {data_source:?}, {time_frame:?}: {count}");
+        writeln!(out, "  {data_source:?}, {time_frame:?}: {count}")?;
     }
-    if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(())
 }
