@@ -114,7 +114,9 @@ async fn work_as_member(
                 Err(error) => break Err(error),
             },
             Some(ended) = workers.join_next() => {
-                if let Some(error) = failure_of(ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))) {
+                // A worker's panic is the process's: it must not look alive while nothing is counted.
+                let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                if let Some(error) = failure_of(ended) {
                     break Err(error);
                 }
             }
