@@ -11,8 +11,10 @@ use tally_schemas::definitions::{LintReport, Severity, lint};
 use tally_schemas::{DataSource, Definitions, Matcher, MetricKind, Status, TimeFrame};
 use tempfile::TempDir;
 
-const ARCHIVE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/definitions/gitlab-ce-definitions.tar.gz");
+fn archive() -> String {
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
+    format!("{package}/../../shared/definitions/gitlab-ce-definitions.tar.gz")
+}
 
 /// The corpus' folder, which goes with the value where it was unpacked.
 struct Corpus {
@@ -56,12 +58,12 @@ impl Corpus {
                 ))
             };
         }
-        if !Path::new(ARCHIVE).is_file() {
+        if !Path::new(&archive()).is_file() {
             return Err("TALLY_DEFINITIONS_CORPUS is not set, and there is no archive beside the repository"
                 .to_owned());
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let unpacked = Command::new("tar").arg("xzf").arg(ARCHIVE).arg("-C").arg(folder.path()).status();
+        let unpacked = Command::new("tar").arg("xzf").arg(archive()).arg("-C").arg(folder.path()).status();
         match unpacked {
             Ok(status) if status.success() => {
                 Ok(Self { root: folder.path().to_owned(), _unpacked: Some(folder) })

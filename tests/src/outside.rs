@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-/// The repository's root.
+/// The repository's root. Cargo names the package's folder when it runs a test; the one known at build time may be that of
+/// another clone with the same target folder.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("this crate lies in the repository's root")
-        .to_owned()
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
+    Path::new(&package).parent().expect("this crate lies in the repository's root").to_owned()
 }
 
 /// The tool that a test can't do without, or `None` after saying that the test is left out.

@@ -127,7 +127,8 @@ impl Broker {
         if let Ok(address) = std::env::var("TALLY_KAFKA") {
             return Ok(Self { address, _stopper: None });
         }
-        let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/kafka");
+        let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
+        let scripts = format!("{package}/../../deploy/kafka");
         let up = Command::new(format!("{scripts}/up")).output().map_err(|error| error.to_string())?;
         if !up.status.success() {
             return Err(String::from_utf8_lossy(&up.stderr).trim().replace('\n', "; "));
