@@ -72,11 +72,6 @@ impl Tally {
         self.ready().await
     }
 
-    /// The process's id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// `http://127.0.0.1:port`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
