@@ -1,16 +1,13 @@
 //! Contribution events: each becomes a row that the Events API lists.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use tally_eventlog::LogRecord;
 use tally_schemas::contribution::{Note, PushData, WikiPage};
 use tally_schemas::{Contribution, DropReason, Framing, topics};
 
-use super::calendar::{Months, day_of};
-use super::dead_letters::{self, DeadLetters, reason_of};
-use super::{Fold, Folded, Folder, note_drops};
-use crate::row_binary::RowWriter;
+use super::batch_rows::BatchRows;
+use super::calendar::day_of;
+use super::{Fold, Folded, Folder, dead_letters};
 
 const CONTRIBUTIONS: &str = "contributions";
 const COLUMNS: &[&str] = &[
@@ -54,53 +51,37 @@ impl Folder for ContributionsFolder {
     }
 
     fn start(&self, partition: u32) -> Box<dyn Fold> {
-        Box::new(ContributionsFold {
-            framing: self.framing,
-            partition,
-            months: Months::default(),
-            rows: BTreeMap::new(),
-            dead_letters: DeadLetters::new(topics::CONTRIBUTIONS, partition),
-            drops: BTreeMap::new(),
-            newest_received_at: None,
-        })
+        let rows = BatchRows::new(self.topic(), partition, CONTRIBUTIONS, COLUMNS);
+        Box::new(ContributionsFold { framing: self.framing, rows })
     }
 }
 
 struct ContributionsFold {
     framing: Framing,
-    partition: u32,
-    months: Months,
-    rows: BTreeMap<u32, RowWriter>,
-    dead_letters: DeadLetters,
-    drops: BTreeMap<DropReason, u64>,
-    newest_received_at: Option<i64>,
+    rows: BatchRows,
 }
 
 impl Fold for ContributionsFold {
     fn add(&mut self, record: &LogRecord) {
-        match Contribution::decode_framed(self.framing, &record.value) {
-            Ok(contribution) => match day_of(contribution.created_at) {
-                Some(day) => self.write_row(record, &contribution, day),
-                None => self.set_aside(record, DropReason::Invalid, "created_at is outside of 1970 to 2149"),
-            },
-            Err(error) => self.set_aside(record, reason_of(&error), &error.to_string()),
+        let contribution = match Contribution::decode_framed(self.framing, &record.value) {
+            Ok(contribution) => contribution,
+            Err(error) => return self.rows.set_aside_unreadable(record, &error),
+        };
+        match day_of(contribution.created_at) {
+            Some(day) => self.write_row(record, &contribution, day),
+            None => self.rows.set_aside(record, DropReason::Invalid, "created_at is outside of 1970 to 2149"),
         }
     }
 
     fn finish(self: Box<Self>) -> Folded {
-        let rows = self.rows.into_iter().map(|(month, rows)| rows.into_insert(CONTRIBUTIONS, COLUMNS, month));
-        Folded {
-            inserts: rows.chain(self.dead_letters.finish()).collect(),
-            drops: self.drops,
-            newest_received_at: self.newest_received_at,
-        }
+        self.rows.finish(Vec::new())
     }
 }
 
 impl ContributionsFold {
     fn write_row(&mut self, record: &LogRecord, contribution: &Contribution, day: u16) {
-        self.newest_received_at = self.newest_received_at.max(Some(contribution.received_at));
-        let rows = self.rows.entry(self.months.month_of(day)).or_default();
+        let partition = self.rows.partition;
+        let rows = self.rows.row(day, contribution.received_at);
         rows.u64(contribution.id as u64);
         rows.uuid(contribution.event_id);
         rows.string(contribution.action.as_str());
@@ -116,14 +97,9 @@ impl ContributionsFold {
         rows.string(&contribution.note.as_ref().map(note_json).unwrap_or_default());
         rows.string(&contribution.push_data.as_ref().map(push_data_json).unwrap_or_default());
         rows.string(&contribution.wiki_page.as_ref().map(wiki_page_json).unwrap_or_default());
-        rows.u32(self.partition);
+        rows.u32(partition);
         rows.u64(record.offset);
         rows.end_row();
-    }
-
-    fn set_aside(&mut self, record: &LogRecord, reason: DropReason, detail: &str) {
-        note_drops(&mut self.drops, reason, 1);
-        self.dead_letters.add(record, reason, detail);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Tracked events: each becomes a raw row, and what the definitions make of it is added to the aggregates.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tally_eventlog::LogRecord;
@@ -8,12 +7,11 @@ use tally_schemas::{
     CounterId, CounterKind, DropReason, EventMatcher, Framing, Matcher, TrackedEvent, topics,
 };
 
-use super::calendar::{Months, day_of};
+use super::batch_rows::BatchRows;
+use super::calendar::day_of;
 use super::counters::{Aggregates, COUNTERS, UNIQUE_TOTALS, UNIQUES};
-use super::dead_letters::{self, DeadLetters, reason_of};
 use super::json::write_properties;
-use super::{Fold, Folded, Folder, note_drops};
-use crate::row_binary::RowWriter;
+use super::{Fold, Folded, Folder, dead_letters};
 
 const EVENTS: &str = "events";
 const COLUMNS: &[&str] = &[
@@ -63,13 +61,8 @@ impl Folder for EventsFolder {
     fn start(&self, partition: u32) -> Box<dyn Fold> {
         Box::new(EventsFold {
             plan: Arc::clone(&self.plan),
-            partition,
-            months: Months::default(),
-            rows: BTreeMap::new(),
+            rows: BatchRows::new(self.topic(), partition, EVENTS, COLUMNS),
             aggregates: Aggregates::default(),
-            dead_letters: DeadLetters::new(topics::EVENTS, partition),
-            drops: BTreeMap::new(),
-            newest_received_at: None,
             matched: Vec::new(),
         })
     }
@@ -77,66 +70,58 @@ impl Folder for EventsFolder {
 
 struct EventsFold {
     plan: Arc<Plan>,
-    partition: u32,
-    months: Months,
-    rows: BTreeMap<u32, RowWriter>,
+    rows: BatchRows,
     aggregates: Aggregates,
-    dead_letters: DeadLetters,
-    drops: BTreeMap<DropReason, u64>,
-    newest_received_at: Option<i64>,
     /// Reused from event to event.
     matched: Vec<CounterId>,
 }
 
 impl Fold for EventsFold {
     fn add(&mut self, record: &LogRecord) {
-        match TrackedEvent::decode_framed(self.plan.framing, &record.value) {
-            Ok(event) => match day_of(event.timestamp) {
-                Some(day) => self.add_event(record, &event, day),
-                None => {
-                    self.set_aside(record, DropReason::Invalid, "the timestamp is outside of 1970 to 2149");
-                }
-            },
-            Err(error) => self.set_aside(record, reason_of(&error), &error.to_string()),
+        let event = match TrackedEvent::decode_framed(self.plan.framing, &record.value) {
+            Ok(event) => event,
+            Err(error) => return self.rows.set_aside_unreadable(record, &error),
+        };
+        match day_of(event.timestamp) {
+            Some(day) => self.add_event(record, &event, day),
+            None => {
+                self.rows.set_aside(record, DropReason::Invalid, "the timestamp is outside of 1970 to 2149");
+            }
         }
     }
 
     fn finish(self: Box<Self>) -> Folded {
-        let mut inserts: Vec<_> =
-            self.rows.into_iter().map(|(month, rows)| rows.into_insert(EVENTS, COLUMNS, month)).collect();
-        inserts.extend(self.aggregates.finish(&self.plan.names));
-        inserts.extend(self.dead_letters.finish());
-        Folded { inserts, drops: self.drops, newest_received_at: self.newest_received_at }
+        self.rows.finish(self.aggregates.finish(&self.plan.names))
     }
 }
 
 impl EventsFold {
     fn add_event(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
-        self.newest_received_at = self.newest_received_at.max(Some(event.received_at));
         self.write_row(record, event, day);
         let plan = Arc::clone(&self.plan);
         match plan.matcher.lookup(&event.name) {
             Some(matcher) => self.count(&plan.matcher, matcher, event, day),
             // GitLab accepts an event without a name and counts nothing; so does Tally, and says so.
-            None => note_drops(&mut self.drops, DropReason::UnknownEvent, 1),
+            None => self.rows.drop_by(DropReason::UnknownEvent, 1),
         }
     }
 
     fn count(&mut self, matcher: &Matcher, of_event: &EventMatcher, event: &TrackedEvent<'_>, day: u16) {
         let undeclared = of_event.undeclared(&event.additional_properties).count() as u64;
-        note_drops(&mut self.drops, DropReason::UndeclaredProperty, undeclared);
+        self.rows.drop_by(DropReason::UndeclaredProperty, undeclared);
         self.matched.clear();
         of_event.matching(&event.additional_properties, &mut self.matched);
         for &id in &self.matched {
             match matcher.effect(id, event) {
                 Some(effect) => self.aggregates.apply(day, id, effect),
-                None => note_drops(&mut self.drops, why_without_effect(matcher, id), 1),
+                None => self.rows.drop_by(why_without_effect(matcher, id), 1),
             }
         }
     }
 
     fn write_row(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
-        let rows = self.rows.entry(self.months.month_of(day)).or_default();
+        let partition = self.rows.partition;
+        let rows = self.rows.row(day, event.received_at);
         rows.uuid(event.event_id);
         rows.string(&event.name);
         rows.i64(event.timestamp);
@@ -148,14 +133,9 @@ impl EventsFold {
         rows.bool(event.send_to_snowplow);
         rows.bool(event.timestamp_clamped);
         rows.bool(event.client_event_id);
-        rows.u32(self.partition);
+        rows.u32(partition);
         rows.u64(record.offset);
         rows.end_row();
-    }
-
-    fn set_aside(&mut self, record: &LogRecord, reason: DropReason, detail: &str) {
-        note_drops(&mut self.drops, reason, 1);
-        self.dead_letters.add(record, reason, detail);
     }
 }
 

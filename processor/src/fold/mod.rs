@@ -1,6 +1,7 @@
 //! From the records of a batch to the rows of its tables. A fold is pure: the same records give the same bytes, which is
 //! what makes a replayed batch the same inserts. One file a topic.
 
+mod batch_rows;
 mod calendar;
 pub mod contributions;
 mod counters;
@@ -54,13 +55,6 @@ pub struct TableInsert {
     /// `RowBinary`.
     pub body: Bytes,
     pub rows: u64,
-}
-
-/// Tallies drops.
-fn note_drops(drops: &mut BTreeMap<DropReason, u64>, reason: DropReason, times: u64) {
-    if times > 0 {
-        *drops.entry(reason).or_default() += times;
-    }
 }
 
 #[cfg(test)]
