@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tally_service::api::parameter;
 pub(crate) use tally_service::api::parameter::Invalid;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ pub(crate) fn string(scalar: Scalar<'_>) -> Result<Cow<'_, str>, Invalid> {
         Scalar::Boolean(value) => Ok(Cow::Borrowed(if value { "true" } else { "false" })),
         Scalar::Integer(value) => Ok(Cow::Owned(value.to_string())),
         Scalar::Unsigned(value) => Ok(Cow::Owned(value.to_string())),
-        Scalar::Float(value) => Ok(Cow::Owned(format!("{value:?}"))),
+        Scalar::Float(value) => Ok(Cow::Owned(Value::from(value).to_string())),
         Scalar::Container => Err(Invalid),
     }
 }
@@ -167,6 +168,7 @@ mod tests {
     fn strings_take_numbers_and_booleans_as_text() {
         assert_eq!(string(Scalar::Integer(1)).unwrap(), "1");
         assert_eq!(string(Scalar::Float(1.0)).unwrap(), "1.0");
+        assert_eq!(string(Scalar::Float(-3.5e80)).unwrap(), "-3.5e+80");
         assert_eq!(string(Scalar::Boolean(false)).unwrap(), "false");
         assert_eq!(string(Scalar::Null).unwrap(), "");
         assert_eq!(string(Scalar::Container), Err(Invalid));

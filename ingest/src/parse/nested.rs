@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io::Write as _;
 
+use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use tally_service::api::MalformedBody;
 
@@ -29,15 +29,9 @@ impl Nested<'_> {
         }
     }
 
-    fn write_number(&mut self, number: impl fmt::Display) {
+    fn write_scalar(&mut self, scalar: impl Serialize) {
         if let Some(out) = &mut self.out {
-            write!(out, "{number}").expect("writing to memory can't fail");
-        }
-    }
-
-    fn write_string(&mut self, text: &str) {
-        if let Some(out) = &mut self.out {
-            serde_json::to_writer(&mut **out, text).expect("writing a string to memory can't fail");
+            serde_json::to_writer(&mut **out, &scalar).expect("writing a scalar to memory can't fail");
         }
     }
 
@@ -62,33 +56,32 @@ impl<'de> Visitor<'de> for Nested<'_> {
     }
 
     fn visit_unit<E: Error>(mut self) -> Result<(), E> {
-        self.write(b"null");
+        self.write_scalar(());
         Ok(())
     }
 
     fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
-        self.write(if value { b"true" } else { b"false" });
+        self.write_scalar(value);
         Ok(())
     }
 
     fn visit_i64<E: Error>(mut self, value: i64) -> Result<(), E> {
-        self.write_number(value);
+        self.write_scalar(value);
         Ok(())
     }
 
     fn visit_u64<E: Error>(mut self, value: u64) -> Result<(), E> {
-        self.write_number(value);
+        self.write_scalar(value);
         Ok(())
     }
 
     fn visit_f64<E: Error>(mut self, value: f64) -> Result<(), E> {
-        // Debug, unlike Display, writes 1.0 and 1e300: shorter, and a fraction stays one.
-        self.write_number(format_args!("{value:?}"));
+        self.write_scalar(value);
         Ok(())
     }
 
     fn visit_str<E: Error>(mut self, text: &str) -> Result<(), E> {
-        self.write_string(text);
+        self.write_scalar(text);
         Ok(())
     }
 
@@ -121,7 +114,7 @@ impl<'de> Visitor<'de> for Nested<'_> {
             if !seen.is_empty() {
                 self.write(b",");
             }
-            self.write_string(&key);
+            self.write_scalar(&key);
             self.write(b":");
             if seen.contains(&key) {
                 return Err(duplicate_key(&key));
