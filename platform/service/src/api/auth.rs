@@ -68,6 +68,36 @@ where
     }
 }
 
+/// Whoever the request acts for, where nobody need say. A token that is presented must be good all the same.
+#[derive(Clone, Debug)]
+pub struct OptionalCaller(pub Option<Caller>);
+
+impl OptionalCaller {
+    /// Refuses tokens that have none of `scopes`; nobody's token is no such token.
+    pub fn require_scope(&self, scopes: &'static [Scope]) -> Result<(), ApiError> {
+        self.0.as_ref().map_or(Ok(()), |caller| caller.require_scope(scopes))
+    }
+
+    /// Who it is, for the directory's questions about readers.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.0.as_ref().map(|caller| &*caller.0)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for OptionalCaller
+where
+    Access: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if presented_token(parts).is_none() {
+            return Ok(Self(None));
+        }
+        Access::from_ref(state).authenticate(parts).map(|caller| Self(Some(caller)))
+    }
+}
+
 /// A token as it stands in a request.
 struct PresentedToken<'a> {
     text: Cow<'a, str>,

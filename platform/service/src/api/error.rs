@@ -45,9 +45,9 @@ pub enum ApiError {
     /// 404: no endpoint has this path.
     #[error("404 Not Found")]
     UnknownPath,
-    /// 405: the path is there, the method is not; holds the methods that are.
+    /// 405: the path is there, the method is not; holds the methods that are, as `Allow` names them.
     #[error("405 Not Allowed")]
-    MethodNotAllowed(&'static str),
+    MethodNotAllowed(HeaderValue),
     /// 408: the body did not arrive in time.
     #[error("408 Request Timeout")]
     RequestTimeout,
@@ -161,7 +161,7 @@ impl ApiError {
     fn add_headers(&self, headers: &mut HeaderMap) {
         match self {
             Self::MethodNotAllowed(methods) => {
-                headers.insert(ALLOW, HeaderValue::from_static(methods));
+                headers.insert(ALLOW, methods.clone());
             }
             Self::Unavailable { retry_after_s, .. } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
@@ -228,7 +228,11 @@ mod tests {
             (ApiError::NotFound(None), 404, json!({"message": "404 Not Found"})),
             (ApiError::NotFound(Some("Project")), 404, json!({"message": "404 Project Not Found"})),
             (ApiError::UnknownPath, 404, json!({"error": "404 Not Found"})),
-            (ApiError::MethodNotAllowed("OPTIONS, POST"), 405, json!({"error": "405 Not Allowed"})),
+            (
+                ApiError::MethodNotAllowed(HeaderValue::from_static("OPTIONS, POST")),
+                405,
+                json!({"error": "405 Not Allowed"}),
+            ),
             (ApiError::RequestTimeout, 408, json!({"message": "408 Request Timeout"})),
             (
                 ApiError::PayloadTooLarge { limit: 7 },
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn refusals_that_say_what_to_do_next_say_it_in_headers() {
-        let allow = ApiError::MethodNotAllowed("OPTIONS, POST").into_response();
+        let allow = ApiError::MethodNotAllowed(HeaderValue::from_static("OPTIONS, POST")).into_response();
         assert_eq!(allow.headers()["allow"], "OPTIONS, POST");
         let away = ApiError::Unavailable { reason: "x", retry_after_s: 3 }.into_response();
         assert_eq!(away.headers()["retry-after"], "3");

@@ -1,14 +1,19 @@
-//! What every endpoint under `/api/v4` has in common: who is calling ([`auth`]), which methods a path offers
-//! ([`route`]), how a body is read ([`body`]), what a parameter's text means ([`parameter`]) and how a refusal looks
-//! ([`error`]). Ingest and query answer alike because both stand on this.
+//! What every endpoint under `/api/v4` has in common: which methods a path offers and how they are documented
+//! ([`routes`], [`openapi`]), who is calling ([`auth`], [`security`]), how a body is read ([`body`]), what a parameter's
+//! text means ([`parameter`]) and how a refusal looks ([`error`]). All services answer alike because they stand on this.
 
 pub mod auth;
 pub mod body;
 pub mod error;
+pub mod openapi;
 pub mod parameter;
 pub mod route;
+pub mod routes;
+pub mod security;
 
-pub use auth::{Access, Caller};
+pub use auth::{Access, Caller, OptionalCaller};
 pub use body::{BodyLimits, BodyReader, JsonBody, MalformedBody};
 pub use error::{ApiError, TokenProblem};
-pub use route::{get, post, with_fallbacks};
+pub use route::{get, post};
+pub use routes::{Routes, with_fallbacks};
+pub use security::Security;

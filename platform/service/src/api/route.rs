@@ -1,9 +1,7 @@
 //! Which methods a path offers, and the answers for paths and methods that nobody offers.
 
-use axum::Router;
 use axum::handler::Handler;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::routing::{self, MethodRouter};
 
 use crate::api::ApiError;
@@ -33,17 +31,11 @@ pub fn offered<S>(allow: &'static str, methods: MethodRouter<S>) -> MethodRouter
 where
     S: Clone + Send + Sync + 'static,
 {
+    let allow = HeaderValue::from_static(allow);
+    let not_offered = ApiError::MethodNotAllowed(allow.clone());
     methods
         .options(move || async move { (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]) })
-        .fallback(move || async move { ApiError::MethodNotAllowed(allow) })
-}
-
-/// Answers unknown paths with GitLab's 404. For the outermost router: two routers with fallbacks can't be merged.
-pub fn with_fallbacks<S>(router: Router<S>) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-{
-    router.fallback(|| async { ApiError::UnknownPath.into_response() })
+        .fallback(move || async move { not_offered })
 }
 
 #[cfg(test)]
@@ -55,6 +47,8 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::api::with_fallbacks;
+    use axum::Router;
 
     fn answer(method: &str, path: &str) -> Response {
         let router =
