@@ -77,6 +77,12 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// A partition was asked for that the topic doesn't have.
+    pub(crate) fn no_partition(topic: &str, partition: u32, partitions: u32) -> Self {
+        let reason = format!("it has {partitions} partitions, none with the number {partition}");
+        Self::TopicMismatch { topic: topic.to_owned(), reason }
+    }
+
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Unavailable(_))

@@ -13,7 +13,7 @@ mod record;
 mod topic;
 
 pub use error::{AppendError, CommitError, LogError};
-pub use log::{Assignment, EventLog, GroupConsumer, PartitionReader};
+pub use log::{Assignment, EventLog, GroupConsumer, PartitionReader, TailReader};
 pub use partition::{RoundRobin, partition_for_key};
 pub use position::{MalformedPosition, Position};
 pub use record::{Appended, FetchLimits, LogRecord, Record};

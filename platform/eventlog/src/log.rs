@@ -1,5 +1,5 @@
 //! The traits: [`EventLog`] to append to and to join, [`GroupConsumer`] to be given partitions, [`PartitionReader`] to
-//! read one of them and to commit where one is.
+//! read one of them and to commit where one is, [`TailReader`] to follow one without a group.
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,10 @@ pub trait EventLog: Send + Sync {
 
     /// Joins a consumer group as a new member. Dropping the consumer leaves the group.
     async fn join(&self, group: &str, topic: &str) -> Result<Box<dyn GroupConsumer>, LogError>;
+
+    /// Reads a partition from the offset `from` on without a group: for those who fold all of it by themselves and keep
+    /// their position elsewhere. Whether the offset is still there shows with the first fetch.
+    async fn tail(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn TailReader>, LogError>;
 
     /// Whether the log can be reached and written to now.
     async fn check(&self) -> Result<(), LogError>;
@@ -67,4 +71,16 @@ pub trait PartitionReader: Send {
 
     /// The offset that the next record will get, as far as it is known here; lag is the distance to it.
     fn high_watermark(&self) -> Option<u64>;
+}
+
+/// Reads one partition on behalf of nobody but its owner.
+#[async_trait]
+pub trait TailReader: Send {
+    /// The next records in order of offset; none after `limits.max_wait`. Cancel-safe: a fetch that is dropped has read
+    /// nothing. After [`LogError::OffsetOutOfRange`] the reader is of no more use; another one goes on elsewhere.
+    async fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<LogRecord>, LogError>;
+
+    /// Everything before this offset was fetched or is no longer kept. On a compacted topic it passes records that were
+    /// compacted away, those at the end of the log too, though only after a fetch that has waited in vain.
+    fn next_offset(&self) -> u64;
 }

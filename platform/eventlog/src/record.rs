@@ -10,6 +10,7 @@ pub struct Record {
     /// Records of one key go to one partition, in order. Records without a key go where the log likes, all those of
     /// one append call to the same partition.
     pub key: Option<Bytes>,
+    /// An empty value with a key is a tombstone (Kafka's null): a compacted topic forgets the key's older records.
     pub value: Bytes,
     /// Milliseconds since the epoch, UTC. Retention by age goes by it.
     pub timestamp: i64,

@@ -12,7 +12,8 @@ pub struct TopicSpec {
     pub partitions: u32,
     /// How old, by their timestamps, records may get; `None` keeps them for good.
     pub retention: Option<Duration>,
-    /// Keep the newest record of each key (Kafka's `cleanup.policy=compact`). The embedded log keeps all of them.
+    /// Keep the newest record of each key (Kafka's `cleanup.policy=compact`). The embedded log keeps all of them, whatever
+    /// its limit on bytes is.
     pub compacted: bool,
     /// The longest record taken, key and value together, in bytes.
     pub max_record_bytes: usize,

@@ -11,6 +11,7 @@ mod reader;
 mod repair;
 mod retention;
 mod storage;
+mod tail;
 mod topic;
 mod writer;
 
@@ -26,10 +27,11 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, oneshot};
 pub use self::config::{Clock, EmbeddedConfig};
 use self::group::Group;
 use self::storage::{Changes, Storage, keys};
+use self::tail::Tail;
 use self::topic::{StoredTopic, Topic};
 use self::writer::{Append, Job, Jobs, Part, Topics};
 use crate::error::{AppendError, LogError};
-use crate::log::{EventLog, GroupConsumer};
+use crate::log::{EventLog, GroupConsumer, TailReader};
 use crate::record::{Appended, Record};
 use crate::topic::{TopicSpec, Watermarks};
 
@@ -251,6 +253,15 @@ impl EventLog for EmbeddedLog {
             Arc::clone(group)
         };
         Ok(Box::new(group.join(&shared.storage)))
+    }
+
+    async fn tail(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn TailReader>, LogError> {
+        let unknown = || LogError::UnknownTopic(topic.to_owned());
+        let found = self.shared.topic(topic).ok_or_else(unknown)?;
+        if partition >= found.partition_count() {
+            return Err(LogError::no_partition(topic, partition, found.partition_count()));
+        }
+        Ok(Box::new(Tail::new(found, partition, Arc::clone(&self.shared.storage), from)))
     }
 
     async fn check(&self) -> Result<(), LogError> {

@@ -3,27 +3,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::chunk::Cursor;
 use super::group::{Group, Lease};
-use super::storage::{ChunkKey, Storage};
+use super::storage::Storage;
+use super::tail::Tail;
 use super::topic::Topic;
 use crate::error::{CommitError, LogError};
-use crate::log::PartitionReader;
+use crate::log::{PartitionReader, TailReader};
 use crate::position::Position;
 use crate::record::{FetchLimits, LogRecord};
 
 pub(super) struct Reader {
     group: Arc<Group>,
-    topic: Arc<Topic>,
-    storage: Arc<Storage>,
     lease: Arc<Lease>,
-    high: watch::Receiver<u64>,
-    offset: u64,
-    /// Inside the chunk that the last fetch stopped in.
-    cursor: Option<Cursor>,
+    tail: Tail,
 }
 
 impl Reader {
@@ -34,67 +28,23 @@ impl Reader {
         lease: Arc<Lease>,
         offset: u64,
     ) -> Self {
-        let high = topic.partition(lease.partition).subscribe();
-        Self { group, topic, storage, lease, high, offset, cursor: None }
-    }
-
-    /// Waits until there is something to read, at most for `limits.max_wait`. `false`: there is nothing.
-    async fn wait_for_records(&mut self, limits: FetchLimits) -> Result<bool, LogError> {
-        let offset = self.offset;
-        let arrived = tokio::time::timeout(limits.max_wait, self.high.wait_for(|high| *high > offset));
-        tokio::select! {
-            biased;
-            () = self.lease.revoked.cancelled() => Err(LogError::Revoked),
-            arrived = arrived => match arrived {
-                Ok(Ok(_)) => Ok(true),
-                Ok(Err(_)) => Err(LogError::Unavailable("the log is closed".to_owned())),
-                Err(_) => Ok(false),
-            },
-        }
-    }
-
-    fn check_range(&self) -> Result<(), LogError> {
-        let reach = self.topic.partition(self.lease.partition).watermarks();
-        if (reach.low..=reach.high).contains(&self.offset) {
-            return Ok(());
-        }
-        Err(LogError::OffsetOutOfRange {
-            partition: self.lease.partition,
-            requested: self.offset,
-            low: reach.low,
-            high: reach.high,
-        })
+        let tail = Tail::new(topic, lease.partition, storage, offset);
+        Self { group, lease, tail }
     }
 }
 
 #[async_trait]
 impl PartitionReader for Reader {
     async fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<LogRecord>, LogError> {
-        self.check_range()?;
-        if !self.wait_for_records(limits).await? {
-            return Ok(Vec::new());
+        tokio::select! {
+            biased;
+            () = self.lease.revoked.cancelled() => Err(LogError::Revoked),
+            fetched = self.tail.fetch(limits) => fetched,
         }
-        let scan = Scan {
-            storage: Arc::clone(&self.storage),
-            key: ChunkKey { topic: self.topic.id, partition: self.lease.partition, base: self.offset },
-            high: *self.high.borrow(),
-            cursor: self.cursor.clone(),
-        };
-        let read = tokio::task::spawn_blocking(move || scan.read(limits)).await;
-        let (records, cursor) = read.map_err(|error| LogError::Unavailable(error.to_string()))??;
-        let Some(last) = records.last() else {
-            // Retention may have overtaken the scan.
-            self.check_range()?;
-            return Err(LogError::Corrupt(format!("no chunk with offset {}", self.offset)));
-        };
-        self.offset = last.offset + 1;
-        self.cursor = cursor;
-        Ok(records)
     }
 
     async fn seek(&mut self, offset: u64) -> Result<(), LogError> {
-        self.offset = offset;
-        self.cursor = None;
+        self.tail.seek(offset);
         Ok(())
     }
 
@@ -107,7 +57,7 @@ impl PartitionReader for Reader {
     }
 
     fn high_watermark(&self) -> Option<u64> {
-        Some(*self.high.borrow())
+        Some(self.tail.high_watermark())
     }
 }
 
@@ -115,72 +65,4 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.group.released(&self.lease);
     }
-}
-
-/// One fetch's walk over the stored chunks.
-struct Scan {
-    storage: Arc<Storage>,
-    /// `base` is the offset to read next.
-    key: ChunkKey,
-    /// Records from here on are not read.
-    high: u64,
-    cursor: Option<Cursor>,
-}
-
-impl Scan {
-    fn read(mut self, limits: FetchLimits) -> Result<(Vec<LogRecord>, Option<Cursor>), LogError> {
-        let mut records = Vec::new();
-        let mut bytes = 0;
-        while self.key.base < self.high {
-            let Some(mut cursor) = self.next_cursor()? else { break };
-            let full = fill(&mut cursor, limits, &mut records, &mut bytes)?;
-            self.key.base = cursor.next_offset();
-            if full {
-                self.cursor = Some(cursor);
-                break;
-            }
-        }
-        Ok((records, self.cursor))
-    }
-
-    /// The chunk that holds the next record, at that record; `None` when retention has deleted it.
-    fn next_cursor(&mut self) -> Result<Option<Cursor>, LogError> {
-        let offset = self.key.base;
-        if let Some(cursor) =
-            self.cursor.take().filter(|cursor| cursor.next_offset() == offset && offset < cursor.end())
-        {
-            return Ok(Some(cursor));
-        }
-        if let Some(chunk) = self.storage.chunk(self.key)? {
-            return Cursor::open(offset, &chunk).map(Some);
-        }
-        let Some(entry) = self.storage.last_entry_up_to(self.key)?.filter(|entry| offset < entry.end())
-        else {
-            return Ok(None);
-        };
-        let Some(chunk) = self.storage.chunk(ChunkKey { base: entry.base, ..self.key })? else {
-            return Ok(None);
-        };
-        let mut cursor = Cursor::open(entry.base, &chunk)?;
-        cursor.skip_to(offset)?;
-        Ok(Some(cursor))
-    }
-}
-
-/// Moves records from the chunk until it ends (`false`) or a limit is reached (`true`).
-fn fill(
-    cursor: &mut Cursor,
-    limits: FetchLimits,
-    records: &mut Vec<LogRecord>,
-    bytes: &mut usize,
-) -> Result<bool, LogError> {
-    while let Some(size) = cursor.peek_size()? {
-        let first = records.is_empty();
-        if !first && (records.len() >= limits.max_records || *bytes + size > limits.max_bytes) {
-            return Ok(true);
-        }
-        *bytes += size;
-        records.extend(cursor.next()?);
-    }
-    Ok(false)
 }

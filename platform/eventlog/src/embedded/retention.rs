@@ -33,9 +33,10 @@ pub(super) fn run(shared: &Shared) -> Result<usize, LogError> {
 
 fn run_partition(shared: &Shared, topic: &Arc<Topic>, partition: u32) -> Result<usize, LogError> {
     let now = (shared.config.clock)();
-    let retention = topic.settings().retention_ms;
-    let oldest_timestamp = retention.map(|retention| now.saturating_sub_unsigned(retention));
-    let mut excess = excess_bytes(shared, topic, partition)?;
+    let settings = topic.settings();
+    let oldest_timestamp = settings.retention_ms.map(|retention| now.saturating_sub_unsigned(retention));
+    // What lies in a compacted topic is a state, whose oldest records count as much as any.
+    let mut excess = if settings.compacted { 0 } else { excess_bytes(shared, topic, partition)? };
     if oldest_timestamp.is_none() && excess == 0 {
         return Ok(0);
     }

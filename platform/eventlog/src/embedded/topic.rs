@@ -18,12 +18,16 @@ pub(super) struct StoredTopic {
     pub(super) partitions: u32,
     pub(super) retention_ms: Option<u64>,
     pub(super) max_record_bytes: usize,
+    /// Absent in what earlier versions have stored.
+    #[serde(default)]
+    pub(super) compacted: bool,
 }
 
 impl StoredTopic {
     pub(super) fn new(id: u32, spec: &TopicSpec) -> Self {
         let retention_ms = spec.retention.map(|retention| retention.as_millis() as u64);
-        Self { id, partitions: spec.partitions, retention_ms, max_record_bytes: spec.max_record_bytes }
+        let TopicSpec { partitions, max_record_bytes, compacted, .. } = *spec;
+        Self { id, partitions, retention_ms, max_record_bytes, compacted }
     }
 }
 

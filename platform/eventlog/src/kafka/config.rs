@@ -123,23 +123,39 @@ impl KafkaConfig {
         client
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 10).to_string())
+            .set("statistics.interval.ms", "1000");
+        self.apply_reading(&mut client);
+        client.set("group.id", group).set("session.timeout.ms", self.session_timeout.as_millis().to_string());
+        if let Some(instance) = &self.group_instance_id {
+            client.set("group.instance.id", format!("{instance}-{member}"));
+        }
+        client
+    }
+
+    /// For a reader without a group.
+    pub(super) fn tail(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        self.apply_reading(&mut client);
+        client
+            // librdkafka assigns no partitions without one. Nothing joins this group, nothing is committed for it.
+            .set("group.id", format!("{}-tail", self.client_id))
+            .set("enable.partition.eof", "true");
+        client
+    }
+
+    /// Sets what all readers of records share.
+    fn apply_reading(&self, client: &mut ClientConfig) {
+        client
             .set("fetch.wait.max.ms", "250")
             .set("fetch.queue.backoff.ms", "100")
-            .set("fetch.message.max.bytes", (2 << 20).to_string())
-            .set("statistics.interval.ms", "1000");
-        self.apply("consumer.", &mut client);
+            .set("fetch.message.max.bytes", (2 << 20).to_string());
+        self.apply("consumer.", client);
         client
-            .set("group.id", group)
-            .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
             .set("queued.max.messages.kbytes", (self.prefetch_bytes / 1024).max(1).to_string())
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("allow.auto.create.topics", "false");
-        if let Some(instance) = &self.group_instance_id {
-            client.set("group.instance.id", format!("{instance}-{member}"));
-        }
-        client
     }
 
     fn client(&self, kind: &str) -> ClientConfig {

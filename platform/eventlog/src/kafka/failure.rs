@@ -29,6 +29,12 @@ pub(super) fn append_error(error: &KafkaError, topic: &str, bytes: usize) -> App
     }
 }
 
+/// Whether reading has stopped because the log doesn't keep the offset.
+pub(super) fn is_out_of_range(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
+    matches!(error.rdkafka_error_code(), Some(AutoOffsetReset | OffsetOutOfRange))
+}
+
 /// Whether a refused commit may be taken once the rebalance that is under way has ended.
 pub(super) fn is_rebalancing(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::RebalanceInProgress)

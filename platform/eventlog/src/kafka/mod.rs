@@ -11,7 +11,9 @@ mod lease;
 mod lookup;
 mod member;
 mod producer;
+mod queue;
 mod reader;
+mod tail;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -29,9 +31,10 @@ use self::context::NativeConsumer;
 use self::member::Member;
 use self::producer::RecordProducer;
 use self::reader::Reader;
+use self::tail::Tail;
 use self::topics::{Topic, Topics};
 use crate::error::{AppendError, LogError};
-use crate::log::{Assignment, EventLog, GroupConsumer};
+use crate::log::{Assignment, EventLog, GroupConsumer, TailReader};
 use crate::record::{Appended, Record};
 use crate::topic::{TopicSpec, Watermarks};
 
@@ -153,6 +156,14 @@ impl EventLog for KafkaLog {
         *joined += 1;
         members.threads.push((Arc::clone(&member), thread));
         Ok(Box::new(Consumer { member, native: consumer, request_timeout: self.config.request_timeout }))
+    }
+
+    async fn tail(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn TailReader>, LogError> {
+        let partitions = self.topics.get(topic).await?.partitions;
+        if partition >= partitions {
+            return Err(LogError::no_partition(topic, partition, partitions));
+        }
+        Ok(Box::new(Tail::start(&self.config, topic, partition, from)?))
     }
 
     async fn check(&self) -> Result<(), LogError> {

@@ -140,11 +140,12 @@ fn hand_over(native: &NativeProducer, call: &Arc<Call>, index: usize, record: &R
     let delivery = Box::new(Delivery { call: Arc::clone(call), index });
     let message = BaseRecord::<[u8], [u8], _>::with_opaque_to(&call.topic, delivery)
         .partition(partition as i32)
-        .payload(&record.value)
         .timestamp(record.timestamp);
     let message = match &record.key {
-        Some(key) => message.key(key),
-        None => message,
+        // Without a payload it is a tombstone. Read back, the two can't be told apart.
+        Some(key) if record.value.is_empty() => message.key(key),
+        Some(key) => message.key(key).payload(&record.value),
+        None => message.payload(&record.value),
     };
     if let Err((error, refused)) = native.send(message) {
         let delivery = refused.delivery_opaque;

@@ -1,22 +1,20 @@
 //! Reads one partition for a member of a Kafka consumer group.
 
-use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::context::NativeConsumer;
-use super::failure::{commit_error, is_rebalancing, unavailable};
+use super::failure::{commit_error, is_out_of_range, is_rebalancing, unavailable};
 use super::lease::Lease;
 use super::lookup;
 use super::member::{Member, Offer};
+use super::queue::QueueCursor;
 use crate::error::{CommitError, LogError};
 use crate::log::PartitionReader;
 use crate::position::Position;
@@ -30,12 +28,7 @@ pub(super) struct Reader {
     member: Arc<Member>,
     consumer: Weak<NativeConsumer>,
     lease: Arc<Lease>,
-    /// The next record to read.
-    offset: u64,
-    /// Taken from the queue already, but one too many for the last fetch.
-    left_over: Option<LogRecord>,
-    /// What stopped librdkafka from reading on; every fetch meets it until the next seek.
-    failure: Option<KafkaError>,
+    cursor: QueueCursor,
     request_timeout: Duration,
 }
 
@@ -47,44 +40,18 @@ impl Reader {
         request_timeout: Duration,
     ) -> Self {
         let Offer { lease, position } = offer;
-        let offset = position.next_offset;
-        Self { member, consumer, lease, offset, left_over: None, failure: None, request_timeout }
+        let cursor = QueueCursor::at(position.next_offset);
+        Self { member, consumer, lease, cursor, request_timeout }
     }
 
     /// What librdkafka has fetched already, within the limits.
     fn drain(&mut self, limits: FetchLimits) -> Vec<LogRecord> {
         let queue = self.lease.queue.native.lock();
-        let Some(queue) = queue.as_ref() else { return Vec::new() };
-        let mut gathered = Gathered::default();
-        while gathered.records.len() < limits.max_records.max(1) && self.failure.is_none() {
-            let record = match self.left_over.take() {
-                Some(record) => Fetched::Owned(record),
-                None => match queue.poll(Duration::ZERO) {
-                    None => break,
-                    Some(Ok(message)) => Fetched::Native(message),
-                    Some(Err(error)) => {
-                        self.failure = Some(error);
-                        break;
-                    }
-                },
-            };
-            // Left from before a seek.
-            if record.offset() < self.offset {
-                continue;
-            }
-            if !gathered.records.is_empty() && gathered.bytes.len() + record.size() > limits.max_bytes {
-                self.left_over = Some(record.into_owned());
-                break;
-            }
-            self.offset = record.offset() + 1;
-            gathered.add(&record);
-        }
-        gathered.finish()
+        queue.as_ref().map(|queue| self.cursor.drain(queue, limits)).unwrap_or_default()
     }
 
     async fn failed(&self, error: &KafkaError) -> LogError {
-        use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
-        if !matches!(error.rdkafka_error_code(), Some(AutoOffsetReset | OffsetOutOfRange)) {
+        if !is_out_of_range(error) {
             return unavailable(error);
         }
         let (topic, partition, timeout) =
@@ -92,7 +59,7 @@ impl Reader {
         let reach = self.ask(move |consumer| lookup::watermarks(consumer, &topic, partition, timeout)).await;
         match reach {
             Ok(Watermarks { low, high }) => {
-                LogError::OffsetOutOfRange { partition, requested: self.offset, low, high }
+                LogError::OffsetOutOfRange { partition, requested: self.cursor.offset(), low, high }
             }
             Err(error) => error,
         }
@@ -125,7 +92,7 @@ impl PartitionReader for Reader {
             if !records.is_empty() {
                 return Ok(records);
             }
-            if let Some(error) = &self.failure {
+            if let Some(error) = self.cursor.failure() {
                 return Err(self.failed(error).await);
             }
             tokio::select! {
@@ -144,7 +111,7 @@ impl PartitionReader for Reader {
         }
         let (topic, partition, timeout) =
             (self.member.topic.clone(), self.lease.partition, self.request_timeout);
-        let has_stopped = self.failure.is_some();
+        let has_stopped = self.cursor.failure().is_some();
         let seek = move |consumer: &NativeConsumer| {
             let _guard = guard;
             if has_stopped {
@@ -154,9 +121,7 @@ impl PartitionReader for Reader {
             }
         };
         self.ask(seek).await?;
-        self.offset = offset;
-        self.left_over = None;
-        self.failure = None;
+        self.cursor = QueueCursor::at(offset);
         Ok(())
     }
 
@@ -182,7 +147,7 @@ impl PartitionReader for Reader {
 
     fn high_watermark(&self) -> Option<u64> {
         let known = self.member.high_watermarks.get(self.lease.partition);
-        known.map(|high| high.max(self.offset))
+        known.map(|high| high.max(self.cursor.offset()))
     }
 }
 
@@ -219,98 +184,5 @@ fn commit(
             return Err(commit_error(&error));
         }
         std::thread::sleep(COMMIT_RETRY);
-    }
-}
-
-/// A record on its way from librdkafka to the caller.
-enum Fetched<'a> {
-    Native(BorrowedMessage<'a>),
-    Owned(LogRecord),
-}
-
-impl Fetched<'_> {
-    fn offset(&self) -> u64 {
-        match self {
-            Self::Native(message) => message.offset() as u64,
-            Self::Owned(record) => record.offset,
-        }
-    }
-
-    fn timestamp(&self) -> i64 {
-        match self {
-            Self::Native(message) => message.timestamp().to_millis().unwrap_or_default(),
-            Self::Owned(record) => record.timestamp,
-        }
-    }
-
-    fn key(&self) -> Option<&[u8]> {
-        match self {
-            Self::Native(message) => message.key(),
-            Self::Owned(record) => record.key.as_deref(),
-        }
-    }
-
-    fn value(&self) -> &[u8] {
-        match self {
-            Self::Native(message) => message.payload().unwrap_or_default(),
-            Self::Owned(record) => &record.value,
-        }
-    }
-
-    fn size(&self) -> usize {
-        self.key().map_or(0, <[u8]>::len) + self.value().len()
-    }
-
-    fn into_owned(self) -> LogRecord {
-        match self {
-            Self::Owned(record) => record,
-            native @ Self::Native(_) => LogRecord {
-                offset: native.offset(),
-                timestamp: native.timestamp(),
-                key: native.key().map(Bytes::copy_from_slice),
-                value: Bytes::copy_from_slice(native.value()),
-            },
-        }
-    }
-}
-
-/// The records of one fetch. Keys and values are copied behind each other and shared out at the end, which costs one
-/// allocation instead of two a record.
-#[derive(Default)]
-struct Gathered {
-    bytes: BytesMut,
-    records: Vec<Slot>,
-}
-
-/// Where a record is in the bytes: the key, if any, then the value.
-struct Slot {
-    offset: u64,
-    timestamp: i64,
-    key: Option<Range<usize>>,
-    value: Range<usize>,
-}
-
-impl Gathered {
-    fn add(&mut self, record: &Fetched<'_>) {
-        let key = record.key().map(|key| self.put(key));
-        let value = self.put(record.value());
-        self.records.push(Slot { offset: record.offset(), timestamp: record.timestamp(), key, value });
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
-    }
-
-    fn finish(self) -> Vec<LogRecord> {
-        let bytes = self.bytes.freeze();
-        let record = |slot: Slot| LogRecord {
-            offset: slot.offset,
-            timestamp: slot.timestamp,
-            key: slot.key.map(|range| bytes.slice(range)),
-            value: bytes.slice(slot.value),
-        };
-        self.records.into_iter().map(record).collect()
     }
 }

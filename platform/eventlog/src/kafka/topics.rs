@@ -21,6 +21,8 @@ use crate::topic::{TopicSpec, Watermarks};
 
 /// A batch is at least allowed to be as long as producers make them by default.
 const BATCH_BYTES: usize = 1 << 20;
+/// How long a compacted topic may keep what newer records have superseded.
+const COMPACTION_LAG: Duration = Duration::from_hours(24);
 /// What a batch of one record takes beyond key and value.
 const BATCH_OVERHEAD: usize = 512;
 
@@ -201,14 +203,19 @@ impl Topics {
 }
 
 /// The broker-side settings of a topic.
-fn settings(spec: &TopicSpec) -> [(&'static str, String); 4] {
+fn settings(spec: &TopicSpec) -> Vec<(&'static str, String)> {
     let retention = spec.retention.map_or(-1, |retention| retention.as_millis() as i64);
     let batch = BATCH_BYTES.max(spec.max_record_bytes + BATCH_OVERHEAD);
-    [
+    let mut settings = vec![
         ("retention.ms", retention.to_string()),
         ("cleanup.policy", if spec.compacted { "compact" } else { "delete" }.to_owned()),
         // As the producers sent it: no broker has to compress again.
         ("compression.type", "producer".to_owned()),
         ("max.message.bytes", batch.to_string()),
-    ]
+    ];
+    if spec.compacted {
+        // Whoever folds the topic reads all of it: what is superseded goes within a day, however little it is.
+        settings.push(("max.compaction.lag.ms", COMPACTION_LAG.as_millis().to_string()));
+    }
+    settings
 }

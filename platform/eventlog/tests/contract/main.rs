@@ -5,12 +5,14 @@
 //! are left out and say so, unless `TALLY_REQUIRE=all`.
 
 mod cases;
+mod compaction;
 mod crash;
 mod disk_full;
 mod frozen;
 mod groups;
 mod outage;
 mod subject;
+mod tails;
 
 use subject::Subject;
 
@@ -45,6 +47,10 @@ macro_rules! contract_everywhere {
             cases::seek_replays_with_exact_boundaries,
             cases::a_read_position_outside_of_the_log_is_an_error,
             cases::ensuring_a_topic_again_changes_nothing,
+            tails::a_tail_reads_from_its_offset_to_the_end_and_on,
+            tails::tails_are_independent_and_stay_within_their_limits,
+            tails::a_tail_outside_of_the_log_is_an_error,
+            tails::a_tombstone_is_read_back_as_an_empty_value,
             groups::members_share_the_partitions_and_take_over_when_one_leaves,
             groups::groups_read_independently,
             groups::a_position_with_its_pending_range_survives_a_restart,
@@ -64,10 +70,12 @@ mod embedded {
         |_| Some(Subject::embedded());
         cases::an_unknown_topic_is_an_error,
         cases::old_records_are_deleted,
+        tails::a_compacted_topic_is_not_cut_by_size,
+        tails::a_tail_of_an_unknown_topic_is_an_error,
     }
 }
 
-/// Left out here: `old_records_are_deleted`, as the mock cluster keeps everything, and `an_unknown_topic_is_an_error`,
+/// Left out here: `old_records_are_deleted`, as the mock cluster keeps everything, and the cases of unknown topics,
 /// as it makes every topic that it is asked about. It neither creates topics on request nor knows their settings; the
 /// tests make them through the mock's own interface.
 mod mock_kafka {
@@ -84,6 +92,11 @@ mod apache_kafka {
         Subject::apache_kafka;
         cases::an_unknown_topic_is_an_error,
         cases::old_records_are_deleted,
+        tails::a_tail_of_an_unknown_topic_is_an_error,
+        compaction::a_compacted_topic_is_made_as_one,
+        compaction::a_tail_passes_what_was_compacted_away,
+        compaction::a_tail_reaches_the_end_of_a_log_that_ends_in_a_gap,
+        compaction::a_tombstone_is_kafkas_null,
         frozen::a_frozen_member_is_fenced_by_the_brokers,
     }
 }

@@ -69,6 +69,14 @@ impl Subject {
         self.topic_with(log, partitions, None).await
     }
 
+    /// A compacted topic of one partition.
+    pub async fn compacted_topic(&self, log: &Arc<dyn EventLog>) -> String {
+        let name = self.topic(log, 1).await;
+        let spec = TopicSpec { compacted: true, ..spec(&name, 1) };
+        log.ensure_topic(&spec).await.expect("a compacted topic");
+        name
+    }
+
     pub async fn topic_with(
         &self,
         log: &Arc<dyn EventLog>,
