@@ -18,6 +18,12 @@ impl RowWriter {
         self.rows += 1;
     }
 
+    /// Adds the rows of another writer, of the same columns.
+    pub fn append(&mut self, other: &RowWriter) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.rows += other.rows;
+    }
+
     /// The rows as an insert into one partition of a table.
     pub fn into_insert(
         self,

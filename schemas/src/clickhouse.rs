@@ -6,4 +6,5 @@ pub const MIGRATIONS: &[(u32, &str, &str)] = &[
     (2, "counters", include_str!("../clickhouse/0002_counters.sql")),
     (3, "contributions", include_str!("../clickhouse/0003_contributions.sql")),
     (4, "dead_letters", include_str!("../clickhouse/0004_dead_letters.sql")),
+    (5, "project_contributions", include_str!("../clickhouse/0005_project_contributions.sql")),
 ];

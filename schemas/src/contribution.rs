@@ -43,6 +43,11 @@ pub struct Contribution {
     pub wiki_page: Option<WikiPage>,
     /// The client chose `event_id`: only such events can repeat.
     pub client_event_id: bool,
+    /// Who wrote the target, or what was commented on: they see the event though it is confidential. `None` when the
+    /// producer did not say.
+    pub target_author_id: Option<i64>,
+    /// Who the target, or what was commented on, is assigned to: they see the event though it is confidential.
+    pub assignee_ids: Vec<i64>,
 }
 
 /// The comment of a `commented` event. Its author and project are the contribution's.

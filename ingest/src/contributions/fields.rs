@@ -61,6 +61,17 @@ impl<'o, 'p> Fields<'o, 'p> {
         self.integer(field).filter(|id| *id > 0)
     }
 
+    /// An array of ids. What counts as no id is left out.
+    pub(super) fn ids(&mut self, field: &str) -> Vec<i64> {
+        let items = match self.value(field) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items.iter().map(|item| coerce::integer(&Scalar::from(item))).collect(),
+            Some(_) => Err(coerce::Invalid),
+        };
+        let ids: Option<Vec<Option<i64>>> = self.or_invalid(field, items.map(Some));
+        ids.unwrap_or_default().into_iter().flatten().filter(|id| *id > 0).collect()
+    }
+
     pub(super) fn boolean(&mut self, field: &str) -> bool {
         let coerced = coerce::boolean(&self.scalar(field));
         self.or_invalid(field, coerced).unwrap_or(false)

@@ -65,6 +65,8 @@ impl<'i> Reader<'i> {
             push_data: fields.nested("push_data").and_then(|mut push| read_push(&mut push)),
             wiki_page: fields.nested("wiki_page").and_then(|mut page| read_wiki_page(&mut page)),
             client_event_id: event_id.is_some(),
+            target_author_id: fields.id("target_author_id"),
+            assignee_ids: fields.ids("assignee_ids"),
         };
         Ok(Some(contribution))
     }

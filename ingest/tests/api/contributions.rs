@@ -18,7 +18,7 @@ async fn a_contribution_is_recorded_with_its_details() {
     let body = json!({
         "action": "commented", "target_type": "DiffNote", "target_id": 5, "target_iid": 6, "target_title": "T",
         "project_id": 10, "created_at": "2026-03-01T10:00:00.500Z", "confidential": true,
-        "event_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "target_author_id": 4, "assignee_ids": [5, "6"], "event_id": "01890a5d-ac96-774b-bcce-b302099a8057",
         "note": {"id": 9, "type": "DiffNote", "body": "Hi", "noteable_type": "Issue", "noteable_id": 3,
                  "internal": true, "commands_changes": {}, "attachment": null},
         "push_data": {"action": "pushed", "ref_type": "branch", "ref": "main", "commit_count": 2},
@@ -34,6 +34,7 @@ async fn a_contribution_is_recorded_with_its_details() {
     assert_eq!((contribution.author_id, contribution.project_id), (2, Some(10)));
     assert_eq!(contribution.created_at, now().as_millisecond() - 2 * 60 * 60 * 1000 + 500);
     assert!(contribution.confidential && contribution.client_event_id);
+    assert_eq!((contribution.target_author_id, contribution.assignee_ids.as_slice()), (Some(4), &[5, 6][..]));
     let note = contribution.note.as_ref().unwrap();
     assert_eq!((note.id, note.body.as_str(), note.internal), (9, "Hi", true));
     assert_eq!((note.created_at, &note.commands_changes), (contribution.created_at, &None));

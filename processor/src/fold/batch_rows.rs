@@ -42,6 +42,11 @@ impl BatchRows {
         }
     }
 
+    /// The month of a day, which is the table partition of its rows.
+    pub fn month_of(&mut self, day: u16) -> u32 {
+        self.months.month_of(day)
+    }
+
     /// Where a row of that day goes, for a record that ingest accepted at `received_at`.
     pub fn row(&mut self, day: u16, received_at: i64) -> &mut RowWriter {
         self.newest_received_at = self.newest_received_at.max(Some(received_at));
@@ -66,12 +71,12 @@ impl BatchRows {
         self.dead_letters.add(record, reason, detail);
     }
 
-    /// All inserts of the batch, `aggregates` among them.
-    pub fn finish(self, aggregates: Vec<TableInsert>) -> Folded {
+    /// All inserts of the batch, those of `other_tables` among them.
+    pub fn finish(self, other_tables: Vec<TableInsert>) -> Folded {
         let (table, columns) = (self.table, self.columns);
         let rows = self.rows.into_iter().map(|(month, rows)| rows.into_insert(table, columns, month));
         Folded {
-            inserts: rows.chain(aggregates).chain(self.dead_letters.finish()).collect(),
+            inserts: rows.chain(other_tables).chain(self.dead_letters.finish()).collect(),
             drops: self.drops,
             newest_received_at: self.newest_received_at,
         }

@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The number of entries in the next block of a map, which is 0 at its end. A negative count is followed by
+    /// The number of entries in the next block of a map or an array, which is 0 at its end. A negative count is followed by
     /// the block's size in bytes, which only matters to those who skip.
     #[inline]
     pub(super) fn block(&mut self) -> Result<u64, CodecError> {

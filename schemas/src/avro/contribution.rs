@@ -30,6 +30,8 @@ impl Record<'_> for Contribution {
         put_option(out, self.push_data.as_ref(), put_push_data);
         put_option(out, self.wiki_page.as_ref(), put_wiki_page);
         put_bool(out, self.client_event_id);
+        put_option(out, self.target_author_id, put_long);
+        put_longs(out, &self.assignee_ids);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -51,6 +53,8 @@ impl Record<'_> for Contribution {
             push_data: reader.option(read_push_data)?,
             wiki_page: reader.option(read_wiki_page)?,
             client_event_id: reader.bool()?,
+            target_author_id: reader.option(Reader::long)?,
+            assignee_ids: read_longs(reader)?,
         })
     }
 
@@ -61,6 +65,30 @@ impl Record<'_> for Contribution {
 
 fn put_optional_str(out: &mut Vec<u8>, text: Option<&String>) {
     put_option(out, text, |out, text| put_str(out, text));
+}
+
+/// An array: one block of all items, and the empty block that ends it.
+fn put_longs(out: &mut Vec<u8>, longs: &[i64]) {
+    if !longs.is_empty() {
+        put_long(out, longs.len() as i64);
+        longs.iter().for_each(|long| put_long(out, *long));
+    }
+    put_long(out, 0);
+}
+
+/// Grows with what is there, not with what a count says.
+fn read_longs(reader: &mut Reader<'_>) -> Result<Vec<i64>, CodecError> {
+    let mut longs = Vec::new();
+    loop {
+        match reader.block()? {
+            0 => return Ok(longs),
+            count => {
+                for _ in 0..count {
+                    longs.push(reader.long()?);
+                }
+            }
+        }
+    }
 }
 
 fn put_note(out: &mut Vec<u8>, note: &Note) {

@@ -20,22 +20,30 @@ pub(super) struct Versions {
     pub(super) older: &'static [(u64, &'static LazyLock<Schema>)],
 }
 
-/// A record's published schemas, of which only the newest so far.
+/// A record's published schemas: the newest one's fingerprint and file, then those of the older ones.
 macro_rules! versions {
-    ($name:ident, $current:literal, $file:literal) => {
+    ($name:ident, $current:literal, $file:literal $(, $older:literal = $older_file:literal)*) => {
         pub(super) static $name: Versions = Versions {
             current: $current,
             reader: {
                 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(include_str!($file)));
                 &SCHEMA
             },
-            older: &[],
+            older: &[$(($older, {
+                static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(include_str!($older_file)));
+                &SCHEMA
+            })),*],
         };
     };
 }
 
 versions!(TRACKED_EVENT, 0x350a_d24a_3ab1_4ef8, "../../avro/tracked_event.avsc");
-versions!(CONTRIBUTION, 0xae90_87d5_af99_9e45, "../../avro/contribution.avsc");
+versions!(
+    CONTRIBUTION,
+    0x3274_9f80_a3fd_316a,
+    "../../avro/contribution.avsc",
+    0xae90_87d5_af99_9e45 = "../../avro/history/contribution.1.avsc"
+);
 versions!(DEAD_LETTER, 0xa00a_4098_5e99_d3a9, "../../avro/dead_letter.avsc");
 
 /// The most that reading a record of an older schema may allocate at once, in bytes. Records are far smaller.

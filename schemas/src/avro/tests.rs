@@ -108,11 +108,13 @@ prop_compose! {
         note in option::of(note()),
         push_data in option::of(push_data()),
         wiki_page in option::of(wiki_page()),
+        target_author_id in any::<Option<i64>>(),
+        assignee_ids in vec(any::<i64>(), 0..4),
     ) -> Contribution {
         Contribution {
             event_id: Uuid::from_u128(event_id), id, action, target_type, target_id, target_iid, target_title,
             project_id, author_id, created_at, received_at, imported_from, confidential, note, push_data,
-            wiki_page, client_event_id,
+            wiki_page, client_event_id, target_author_id, assignee_ids,
         }
     }
 }
@@ -398,6 +400,23 @@ fn a_record_of_an_older_schema_is_resolved_to_the_current_one() {
     record.truncate(40);
     let truncated = decode::<TrackedEvent<'_>>(&WITH_OLDER, Framing::SingleObject, &record);
     assert!(matches!(truncated, Err(CodecError::Malformed(_))), "{truncated:?}");
+}
+
+/// The published version 1, which ends with `client_event_id`.
+#[test]
+fn a_contribution_of_the_first_schema_is_read_with_what_it_has() {
+    let (first, first_schema) = schema::CONTRIBUTION.older[0];
+    proptest!(|(contribution in contribution())| {
+        let known = Contribution { target_author_id: None, assignee_ids: Vec::new(), ..contribution };
+        let mut record = Vec::new();
+        known.encode_framed(Framing::SingleObject, &mut record);
+        record.truncate(record.len() - 2);
+        record[2..HEADER].copy_from_slice(&first.to_le_bytes());
+        let mut body = &record[HEADER..];
+        GenericDatumReader::builder(first_schema).build().unwrap().read_value(&mut body).unwrap();
+        prop_assert!(body.is_empty());
+        prop_assert_eq!(Contribution::decode_framed(Framing::SingleObject, &record).unwrap(), known);
+    });
 }
 
 fn avro_folder() -> PathBuf {
