@@ -7,13 +7,14 @@ use axum::Router;
 use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
-use tally_ingest::{Dependencies as IngestDependencies, Ingest, ThreadRandomness};
+use tally_ingest::{Dependencies as IngestDependencies, Ingest};
 use tally_processor::{Metrics, ProcessorDeps};
 use tally_query::{Deps as QueryDeps, QueryState};
-use tally_schemas::{Definitions, Framings, Matcher};
+use tally_schemas::{ContributionIds, Definitions, Framings, Matcher};
 use tally_service::api::{self, Access};
 use tally_service::clock::{Clock, system_clock};
 use tally_service::health::{self, Health};
+use tally_service::randomness::ThreadRandomness;
 use tally_service::{http, metrics};
 use tally_store::Store;
 use tokio::net::TcpListener;
@@ -30,6 +31,7 @@ pub struct Process {
     registry: Registry,
     health: Health,
     clock: Arc<dyn Clock>,
+    contribution_ids: Arc<ContributionIds>,
     routes: Router,
 }
 
@@ -38,6 +40,7 @@ impl Process {
     pub async fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
         Ok(Self {
             framings: registry::framings(&config.schema_registry.url).await?,
+            contribution_ids: Arc::new(ContributionIds::new(config.ingest.node)),
             config,
             shutdown,
             registry: metrics::registry(),
@@ -77,6 +80,7 @@ impl Process {
             directory,
             clock: Arc::clone(&self.clock),
             randomness: Arc::new(ThreadRandomness),
+            contribution_ids: Arc::clone(&self.contribution_ids),
             definitions: Arc::new(Matcher::new(definitions)),
             framings: self.framings,
             registry: self.registry.clone(),

@@ -16,12 +16,13 @@ use axum::body::Body;
 use axum::http::Request;
 use tally_directory::{Directory, TokenHash};
 use tally_eventlog::{
-    AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TopicSpec, Watermarks,
+    AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
 };
-use tally_ingest::{Dependencies, Ingest, IngestConfig, ThreadRandomness, router};
-use tally_schemas::{Definitions, Framings, Matcher};
+use tally_ingest::{Dependencies, Ingest, IngestConfig, router};
+use tally_schemas::{ContributionIds, Definitions, Framings, Matcher};
 use tally_service::clock::system_clock;
 use tally_service::http::{self, HttpConfig};
+use tally_service::randomness::ThreadRandomness;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -50,6 +51,10 @@ impl EventLog for NoLog {
     }
 
     async fn join(&self, _: &str, _: &str) -> Result<Box<dyn GroupConsumer>, LogError> {
+        Err(LogError::Unavailable("nothing is kept".to_owned()))
+    }
+
+    async fn tail(&self, _: &str, _: u32, _: u64) -> Result<Box<dyn TailReader>, LogError> {
         Err(LogError::Unavailable("nothing is kept".to_owned()))
     }
 
@@ -88,6 +93,7 @@ fn service() -> Router {
         directory: Arc::new(Directory::from_yaml(&directory, "directory.yml").unwrap()),
         clock: system_clock(),
         randomness: Arc::new(ThreadRandomness),
+        contribution_ids: Arc::new(ContributionIds::new(0)),
         definitions: Arc::new(Matcher::new(&Definitions::built_in())),
         framings: Framings::default(),
         registry: prometheus::Registry::new(),

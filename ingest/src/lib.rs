@@ -9,11 +9,9 @@ mod config;
 mod contributions;
 mod metrics;
 mod parse;
-mod randomness;
 mod service;
 mod track;
 mod verdict;
 
 pub use config::{IngestConfig, InvalidConfig};
-pub use randomness::{Randomness, ThreadRandomness};
 pub use service::{Dependencies, Ingest, StartError, router, serve};

@@ -10,17 +10,17 @@ use axum::response::Response;
 use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
-use tally_schemas::{DropReason, Framings, Matcher};
+use tally_schemas::{ContributionIds, DropReason, Framings, Matcher};
 use tally_service::api::{self, Access, BodyReader};
 use tally_service::clock::Clock;
 use tally_service::http::{self, HttpConfig};
+use tally_service::randomness::Randomness;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{IngestConfig, InvalidConfig};
-use crate::contributions::{self, ContributionIds};
+use crate::contributions;
 use crate::metrics::Metrics;
-use crate::randomness::Randomness;
 use crate::track;
 
 /// Everything ingest stands on, passed in.
@@ -33,6 +33,8 @@ pub struct Dependencies {
     pub clock: Arc<dyn Clock>,
     /// Makes event ids unique.
     pub randomness: Arc<dyn Randomness>,
+    /// Numbers contributions; one for all services of a process.
+    pub contribution_ids: Arc<ContributionIds>,
     /// Known events, for verdicts and the count of undeclared properties; counting itself is the processor's.
     pub definitions: Arc<Matcher>,
     /// How records name their schema.
@@ -65,7 +67,7 @@ pub(crate) struct Inner {
     pub(crate) framings: Framings,
     pub(crate) metrics: Metrics,
     pub(crate) bodies: BodyReader,
-    pub(crate) contribution_ids: ContributionIds,
+    pub(crate) contribution_ids: Arc<ContributionIds>,
 }
 
 impl Ingest {
@@ -75,11 +77,11 @@ impl Ingest {
         let metrics = Metrics::new(&dependencies.registry)?;
         let bodies = BodyReader::new(config.body_limits(), metrics.in_flight_bytes.clone());
         Ok(Self(Arc::new(Inner {
-            contribution_ids: ContributionIds::new(config.node),
             config,
             log: dependencies.log,
             access: Access { directory: dependencies.directory, clock: dependencies.clock },
             randomness: dependencies.randomness,
+            contribution_ids: dependencies.contribution_ids,
             definitions: dependencies.definitions,
             framings: dependencies.framings,
             metrics,

@@ -5,6 +5,7 @@
 pub mod avro;
 pub mod clickhouse;
 pub mod contribution;
+mod contribution_ids;
 pub mod counter;
 pub mod dead_letter;
 pub mod decimal;
@@ -19,6 +20,7 @@ pub mod topics;
 
 pub use avro::{CodecError, Framing};
 pub use contribution::Contribution;
+pub use contribution_ids::ContributionIds;
 pub use counter::{Counter, CounterKind, FilterValue, Identifier, Number};
 pub use dead_letter::DeadLetter;
 pub use decimal::value_to_nanos;

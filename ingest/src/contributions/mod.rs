@@ -3,7 +3,6 @@
 //! `{"ids":[…]}` in the same order.
 
 mod fields;
-mod ids;
 mod posted;
 mod read;
 
@@ -17,8 +16,6 @@ use tally_directory::Scope;
 use tally_eventlog::Record;
 use tally_schemas::{Contribution, topics};
 use tally_service::api::{ApiError, Caller};
-
-pub(crate) use ids::ContributionIds;
 
 use crate::append::append;
 use crate::service::{Ingest, Inner};

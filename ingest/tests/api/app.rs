@@ -16,12 +16,13 @@ use serde_json::Value;
 use tally_directory::{Directory, TokenHash};
 use tally_eventlog::embedded::{EmbeddedConfig, EmbeddedLog};
 use tally_eventlog::{
-    AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TopicSpec, Watermarks,
+    AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
 };
-use tally_ingest::{Dependencies, Ingest, IngestConfig, Randomness};
-use tally_schemas::{Contribution, Definitions, Framing, Framings, Matcher, TrackedEvent, topics};
+use tally_ingest::{Dependencies, Ingest, IngestConfig};
+use tally_schemas::{Contribution, ContributionIds, Definitions, Framing, Framings, Matcher, TrackedEvent, topics};
 use tally_service::api;
 use tally_service::clock::FixedClock;
+use tally_service::randomness::Randomness;
 use tower::ServiceExt;
 
 /// Where the clock stands.
@@ -112,6 +113,10 @@ impl EventLog for TestLog {
         self.inner.join(group, topic).await
     }
 
+    async fn tail(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn TailReader>, LogError> {
+        self.inner.tail(topic, partition, from).await
+    }
+
     async fn check(&self) -> Result<(), LogError> {
         self.inner.check().await
     }
@@ -194,6 +199,7 @@ impl App {
             directory: Arc::new(parse_directory(directory)),
             clock: Arc::new(FixedClock(now())),
             randomness: Arc::new(Counting(AtomicU64::new(0))),
+            contribution_ids: Arc::new(ContributionIds::new(config.node)),
             definitions: Arc::new(Matcher::new(&definitions)),
             framings: Framings::default(),
             registry: registry.clone(),

@@ -1,7 +1,7 @@
 //! The numbers that the Events API gives contributions and sorts them by.
 //!
-//! An id is 41 bits of the millisecond of receipt, 4 bits of the ingest process and 8 bits of a sequence: unique among
-//! the processes of one Tally as long as each has its own `ingest.node`, ascending within a process, and below 2^53,
+//! An id is 41 bits of the millisecond of receipt, 4 bits of the process that gives them and 8 bits of a sequence: unique among
+//! the processes of one Tally as long as each has its own node, ascending within a process, and below 2^53,
 //! up to which JavaScript clients read numbers exactly (until the year 2039). Like GitLab's own ids they follow the order
 //! in which events came in, which is that of `created_at` except for imported history.
 
@@ -13,19 +13,20 @@ const SEQUENCE_BITS: u32 = 8;
 const NODE_BITS: u32 = 4;
 
 /// Gives out ids. More than 256 in one millisecond borrow from the milliseconds to come.
-pub(crate) struct ContributionIds {
+pub struct ContributionIds {
     node: u64,
     /// The next free (millisecond, sequence), packed.
     next: AtomicU64,
 }
 
 impl ContributionIds {
-    pub(crate) fn new(node: u8) -> Self {
+    /// Ids of the process with this number, 0 to 15.
+    pub fn new(node: u8) -> Self {
         Self { node: u64::from(node), next: AtomicU64::new(0) }
     }
 
     /// An id above every earlier one of this process.
-    pub(crate) fn next(&self, now: Timestamp) -> i64 {
+    pub fn next(&self, now: Timestamp) -> i64 {
         let from_clock = (now.as_millisecond().max(0) as u64) << SEQUENCE_BITS;
         let taken = self
             .next

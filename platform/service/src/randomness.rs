@@ -1,4 +1,4 @@
-//! Randomness as a dependency, so that a test can foresee the ids of events.
+//! Randomness as a dependency, so that a test can foresee ids and secrets.
 
 use rand::Rng as _;
 

@@ -1,0 +1,46 @@
+//! The bound on every call: whatever takes longer, or breaks, answers in the form that gitlab-shell shows its user.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::state::InternalState;
+
+/// GitLab's text for an outcome it can't name.
+const UNKNOWN: &str = "Unknown check result";
+
+/// `{"status":false,"message":…}`
+pub(crate) fn refusal(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"status": false, "message": message}))).into_response()
+}
+
+/// Answers 503 in place of a call that takes too long, 500 in place of one that breaks, and counts each.
+pub(crate) async fn bound(
+    State(state): State<InternalState>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Response {
+    let limit = Duration::from_secs(state.0.config.call_timeout_s);
+    let call = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = match timeout(limit, call).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, UNKNOWN),
+        Err(_) => {
+            tracing::warn!(path = path.as_str(), seconds = limit.as_secs(), "a call took too long");
+            let message = format!("The request timed out after {} seconds.", limit.as_secs());
+            refusal(StatusCode::SERVICE_UNAVAILABLE, &message)
+        }
+    };
+    let status = response.status();
+    state.0.metrics.requests.with_label_values(&[path.as_str(), status.as_str()]).inc();
+    response
+}

@@ -1,0 +1,21 @@
+//! GitLab's Internal API (contracts/gitlab-internal.md): what gitlab-shell, Workhorse, Gitaly's hooks, the agent server
+//! and the billing portal ask of a GitLab. Reads answer from the directory's fold; commands are directory transactions
+//! or appends to the log, answered once they are durable.
+//!
+//! Served on a port of its own: [`router`] must never be merged into the public one.
+
+mod auth;
+mod bounded;
+mod config;
+mod kubernetes;
+mod metrics;
+mod minutes;
+mod parameters;
+mod reconciliations;
+mod service;
+mod state;
+mod subscriptions;
+
+pub use config::{GitalyConfig, InternalConfig};
+pub use service::{router, serve};
+pub use state::{Dependencies, InternalState, StartError};

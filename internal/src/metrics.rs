@@ -1,0 +1,26 @@
+//! The Internal API's metrics.
+
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+
+pub(crate) struct Metrics {
+    /// `tally_internal_requests_total{path,status}`
+    pub(crate) requests: IntCounterVec,
+    /// `tally_internal_in_flight_body_bytes`
+    pub(crate) in_flight_bytes: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let requests = IntCounterVec::new(
+            Opts::new("tally_internal_requests_total", "Requests to the Internal API by path and status"),
+            &["path", "status"],
+        )?;
+        let in_flight_bytes = IntGauge::new(
+            "tally_internal_in_flight_body_bytes",
+            "Bytes of request bodies held by the Internal API",
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(in_flight_bytes.clone()))?;
+        Ok(Self { requests, in_flight_bytes })
+    }
+}

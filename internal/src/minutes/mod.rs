@@ -1,0 +1,10 @@
+//! Packs of compute minutes (`/namespaces/:id/minutes`).
+
+use tally_service::api::Routes;
+
+use crate::state::InternalState;
+
+/// The routes of this part.
+pub(crate) fn routes() -> Routes<InternalState> {
+    Routes::new()
+}

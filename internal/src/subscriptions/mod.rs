@@ -1,0 +1,10 @@
+//! Subscriptions of namespaces (`/namespaces/:id/gitlab_subscription`).
+
+use tally_service::api::Routes;
+
+use crate::state::InternalState;
+
+/// The routes of this part.
+pub(crate) fn routes() -> Routes<InternalState> {
+    Routes::new()
+}
