@@ -1,4 +1,4 @@
-//! The closed sets of words the directory's file may use: scopes, access levels, visibilities and user states.
+//! The closed sets of words the directory uses: scopes, access levels, visibilities and user states.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl std::str::FromStr for Scope {
 }
 
 /// A member's role in a project, least first, so that levels compare. GitLab's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessLevel {
     /// 10 in GitLab.
@@ -75,6 +75,20 @@ pub enum AccessLevel {
     Maintainer,
     /// 50 in GitLab.
     Owner,
+}
+
+impl AccessLevel {
+    /// GitLab's number for it, 10 to 50.
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Guest => 10,
+            Self::Planner => 15,
+            Self::Reporter => 20,
+            Self::Developer => 30,
+            Self::Maintainer => 40,
+            Self::Owner => 50,
+        }
+    }
 }
 
 /// Who can read a project.
@@ -99,4 +113,23 @@ pub enum UserState {
     Active,
     /// Every token of theirs is refused.
     Blocked,
+    /// As blocked, until they sign in again.
+    Deactivated,
+}
+
+impl UserState {
+    /// The name as it stands in files and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Blocked => "blocked",
+            Self::Deactivated => "deactivated",
+        }
+    }
+
+    /// Whether the user may use their tokens and keys.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    pub const fn is_active(&self) -> bool {
+        matches!(self, Self::Active)
+    }
 }

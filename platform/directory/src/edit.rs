@@ -12,14 +12,12 @@ use std::{
 
 use jiff::civil::Date;
 
-pub use crate::file::TokenEntry;
-use crate::{
-    DirectoryError, Scope, TOKEN_RANDOM_BYTES, TokenHash, UserState,
-    directory::parse,
-    file::{File, UserEntry},
-    snapshot::Snapshot,
-    token_from_random,
+pub use crate::yaml::form::TokenEntry;
+use crate::yaml::{
+    form::{File, UserEntry},
+    parse, state_of,
 };
+use crate::{DirectoryError, Scope, SecretHash, TOKEN_RANDOM_BYTES, UserState, token_from_random};
 
 /// The comment a new file begins with.
 const HEADER: &str = "\
@@ -62,6 +60,13 @@ pub fn add_user(path: &Path, user: &NewUser<'_>) -> Result<i64, DirectoryError> 
             name: Some(user.name.to_owned()),
             admin: user.admin,
             state: UserState::Active,
+            two_factor: false,
+            recovery_codes: Vec::new(),
+            avatar_url: None,
+            public_email: String::new(),
+            private_profile: false,
+            locked: false,
+            external: false,
         });
         Ok(id)
     })
@@ -76,9 +81,11 @@ pub fn create_token(
     let text = token_from_random(random);
     change(path, |file| {
         file.tokens.push(TokenEntry {
+            id: None,
+            created_at: None,
             name: token.name.to_owned(),
             user: token.user.to_owned(),
-            sha256: TokenHash::of(&text).to_hex(),
+            sha256: SecretHash::of(&text).to_hex(),
             scopes: token.scopes.to_vec(),
             expires_at: token.expires_at,
             revoked: false,
@@ -116,7 +123,7 @@ fn change<T>(path: &Path, apply: impl FnOnce(&mut File) -> Result<T, String>) ->
     let mut file = parse(&text, path)?;
     let result =
         apply(&mut file).map_err(|problem| DirectoryError::Change { path: path.to_owned(), problem })?;
-    Snapshot::build(&file, path)?;
+    state_of(&file, path)?;
     let yaml = serde_yaml_ng::to_string(&file)
         .map_err(|source| DirectoryError::Syntax { path: path.to_owned(), source })?;
     replace(path, &format!("{}{yaml}", leading_comments(&text))).map_err(write_error)?;

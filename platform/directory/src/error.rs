@@ -1,6 +1,10 @@
-//! The directory's two errors: [`AuthError`] for a presented token (request path), [`DirectoryError`] for the file.
+//! The directory's errors: [`AuthError`] for a presented token, [`TransactError`] and [`Unavailable`] for a change,
+//! [`DirectoryError`] for a YAML text and for opening.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a presented token does not sign anybody in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,9 +18,31 @@ pub enum AuthError {
     /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
-    /// The token's user is blocked.
+    /// The token's user is blocked or deactivated.
     #[error("the token's user is blocked")]
     Blocked,
+}
+
+/// The directory can't be written to, or not known to have been: its log doesn't answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the directory is unavailable: {0}")]
+pub struct Unavailable(pub String);
+
+/// Why a transaction changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactError<E> {
+    /// The command was decided against.
+    #[error("{0}")]
+    Refused(E),
+    /// The command could not be written, or it is not known whether it was.
+    #[error("the directory is unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl<E> From<Unavailable> for TransactError<E> {
+    fn from(Unavailable(reason): Unavailable) -> Self {
+        Self::Unavailable(reason)
+    }
 }
 
 /// Why the directory's file could not be read, understood or changed.
@@ -46,16 +72,17 @@ pub enum DirectoryError {
         /// What the YAML parser said.
         source: serde_yaml_ng::Error,
     },
-    /// A field has a value that can't be.
-    #[error("{}: {field}: {problem}", path.display())]
-    Field {
+    /// Fields have values that can't be.
+    #[error("{}", lines(path, problems))]
+    Fields {
         /// The file.
         path: PathBuf,
-        /// Where in the file, such as `tokens[2].user`.
-        field: String,
-        /// What is wrong and what was expected.
-        problem: String,
+        /// All of them.
+        problems: Vec<FieldProblem>,
     },
+    /// The directory's log doesn't answer.
+    #[error("the directory is unavailable: {0}")]
+    Unavailable(String),
     /// A change names a user or token that is not there, or one that is there already.
     #[error("{}: {problem}", path.display())]
     Change {
@@ -64,4 +91,21 @@ pub enum DirectoryError {
         /// What is wrong with the change.
         problem: String,
     },
+}
+
+/// What is wrong with one field of a YAML text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct FieldProblem {
+    /// Where in the text, such as `tokens[2].user`.
+    pub field: String,
+    /// What is wrong and what was expected.
+    pub problem: String,
+}
+
+/// One line a problem.
+fn lines(path: &Path, problems: &[FieldProblem]) -> String {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
+    lines.join("\n")
 }

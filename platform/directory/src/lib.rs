@@ -1,18 +1,27 @@
-//! Who may do what: users, their access tokens and the projects they can read, kept in one YAML file.
+//! Who may do what: users, keys, tokens, namespaces, projects, memberships and the rest of GitLab's master data, as one
+//! state that changes fold into.
 //!
-//! [`Directory`] answers the request path out of memory, [`edit`] changes the file (`tally token create|list|revoke`
-//! and the first start). Nothing here speaks HTTP; the `api` module of tally-service turns [`AuthError`] into answers.
+//! [`Directory`] answers the request path out of memory and takes transactions; [`State`] is what it holds, [`Change`] the
+//! words it is written in. Nothing here speaks HTTP; the `api` module of tally-service turns [`AuthError`] into answers.
 
 mod access;
+mod backend;
+mod change;
 mod directory;
 pub mod edit;
 mod error;
-mod file;
-mod snapshot;
-mod token;
+mod model;
+mod principal;
+mod secret;
+mod state;
+mod yaml;
 
-pub use access::{AccessLevel, Scope, UserState, Visibility};
-pub use directory::{Directory, ProjectLookup};
-pub use error::{AuthError, DirectoryError};
-pub use snapshot::{Principal, Project, User};
-pub use token::{TOKEN_RANDOM_BYTES, TokenHash, token_from_random};
+pub use access::{AccessLevel, Scope, UnknownScope, UserState, Visibility};
+pub use change::{Change, IdKind};
+pub use directory::{Directory, ProjectLookup, StateGuard};
+pub use error::{AuthError, DirectoryError, FieldProblem, TransactError, Unavailable};
+pub use model::*;
+pub use principal::Principal;
+pub use secret::{SecretHash, SecretHash as TokenHash, TOKEN_RANDOM_BYTES, token_from_random};
+pub use state::{Cursor, State};
+pub use yaml::ImportSummary;

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use tally_directory::{AccessLevel, Principal, Project, ProjectLookup, Scope};
+use tally_directory::{AccessLevel, Directory, Principal, Project, ProjectLookup, Scope};
 use tally_service::api::{ApiError, Caller, MalformedBody};
 
 use super::error::CubeError;
@@ -99,15 +99,15 @@ fn analysed_project(state: &QueryState, caller: &Principal, id: &str) -> Result<
         None => directory.project_at(Some(caller), id),
     };
     match lookup {
-        ProjectLookup::Readable(project) if may_analyse(caller, &project) => Ok(project.id),
+        ProjectLookup::Readable(project) if may_analyse(directory, caller, &project) => Ok(project.id),
         ProjectLookup::Readable(_) => Err(ApiError::AccessDenied),
         ProjectLookup::AsGiven if caller.admin => number.filter(|number| *number > 0).ok_or(NO_PROJECT),
         ProjectLookup::AsGiven | ProjectLookup::Absent => Err(NO_PROJECT),
     }
 }
 
-fn may_analyse(caller: &Principal, project: &Project) -> bool {
-    caller.admin || project.access_level(caller.user_id).is_some_and(|role| role >= LEAST_ROLE)
+fn may_analyse(directory: &Directory, caller: &Principal, project: &Project) -> bool {
+    caller.admin || directory.access_level(caller, project).is_some_and(|role| role >= LEAST_ROLE)
 }
 
 /// The query as an object. Cube takes its JSON text, too, and calls the text `undefined` no query at all.

@@ -7,7 +7,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::IntoResponse;
 use serde_json::Value;
-use tally_directory::{Principal, ProjectLookup, Scope, UserState};
+use tally_directory::{Principal, ProjectLookup, Scope};
 use tally_service::api::{ApiError, Caller};
 
 use super::page::Page;
@@ -55,10 +55,7 @@ fn author(state: &QueryState, id: i64, base: &str) -> Option<Author> {
         id: user.id,
         username: user.username.clone(),
         name: user.name.clone(),
-        state: match user.state {
-            UserState::Active => "active",
-            UserState::Blocked => "blocked",
-        },
+        state: user.state.as_str(),
         web_url: format!("{base}/{}", user.username),
     })
 }

@@ -174,7 +174,7 @@ tokens:
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        access().authenticate(&parts).map(|caller| caller.0.token_id.clone())
+        access().authenticate(&parts).map(|caller| caller.0.token_name.clone())
     }
 
     #[test]

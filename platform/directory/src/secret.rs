@@ -1,8 +1,10 @@
-//! Access tokens: how one is made from randomness, and the hash that is kept in its place.
+//! Secrets: how an access token is made from randomness, and the hash that is kept in a secret's place.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -17,14 +19,15 @@ pub fn token_from_random(random: [u8; TOKEN_RANDOM_BYTES]) -> String {
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random))
 }
 
-/// SHA-256 of a token. Tokens are random enough that no salt or slow hash is needed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenHash([u8; 32]);
+/// SHA-256 of a secret that was made out of randomness: of a token, or of a recovery code. Such secrets need no salt and
+/// no slow hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretHash([u8; 32]);
 
-impl TokenHash {
-    /// The hash of a presented token.
-    pub fn of(token: &str) -> Self {
-        Self(Sha256::digest(token.as_bytes()).into())
+impl SecretHash {
+    /// The hash of a presented secret.
+    pub fn of(secret: &str) -> Self {
+        Self(Sha256::digest(secret.as_bytes()).into())
     }
 
     /// Reads 64 hexadecimal digits; `None` if `text` is anything else.
@@ -40,14 +43,27 @@ impl TokenHash {
     }
 
     /// Equality in a time that does not depend on where the two differ.
-    pub(crate) fn matches(&self, other: &Self) -> bool {
+    pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 }
 
-impl fmt::Debug for TokenHash {
+impl Serialize for SecretHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::from_hex(&text).ok_or_else(|| D::Error::custom("expected 64 hexadecimal digits"))
+    }
+}
+
+impl fmt::Debug for SecretHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "TokenHash({}…)", hex::encode(&self.0[..4]))
+        write!(formatter, "SecretHash({}…)", hex::encode(&self.0[..4]))
     }
 }
 
@@ -64,16 +80,16 @@ mod tests {
 
     #[test]
     fn the_hash_is_sha256_and_survives_hex() {
-        let hash = TokenHash::of("abc");
+        let hash = SecretHash::of("abc");
         assert_eq!(hash.to_hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(TokenHash::from_hex(&hash.to_hex()), Some(hash));
-        assert_eq!(TokenHash::from_hex("abc"), None);
+        assert_eq!(SecretHash::from_hex(&hash.to_hex()), Some(hash));
+        assert_eq!(SecretHash::from_hex("abc"), None);
         assert!(hash.matches(&hash));
-        assert!(!hash.matches(&TokenHash::of("abd")));
+        assert!(!hash.matches(&SecretHash::of("abd")));
     }
 
     #[test]
     fn a_hash_is_not_printed_in_full() {
-        assert_eq!(format!("{:?}", TokenHash::of("abc")), "TokenHash(ba7816bf…)");
+        assert_eq!(format!("{:?}", SecretHash::of("abc")), "SecretHash(ba7816bf…)");
     }
 }

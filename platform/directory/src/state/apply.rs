@@ -1,0 +1,238 @@
+//! The fold: what each change does to the state and its indexes.
+//!
+//! An index entry is taken away only while it still points at the record that leaves it, and written again with every
+//! write of a record. So two records that hold the same name for a moment, as in a snapshot that was read out while
+//! changes went on, end up right once the log's tail is applied.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::State;
+use crate::{
+    AccessToken, Agent, Alert, Change, IdKind, MemberSource, MinutePack, Namespace, Project, REFERENCE_EXPIRY,
+    ReferenceCount, SshKey, User,
+};
+
+impl State {
+    /// Folds one change in.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Identity { id } => self.identity = Some(id),
+            Change::IdsUsed { kind, up_to } => self.use_id(kind, up_to),
+            Change::User(user) => self.put_user(user),
+            Change::Key(key) => self.put_key(key),
+            Change::Token(token) => self.put_token(token),
+            Change::Namespace(namespace) => self.put_namespace(namespace),
+            Change::Project(project) => self.put_project(project),
+            Change::Member(member) => self.members.insert(member),
+            Change::Agent(agent) => self.put_agent(agent),
+            Change::Subscription(subscription) => {
+                self.subscriptions.insert(subscription.namespace_id, Arc::new(subscription));
+            }
+            Change::MinutePack(pack) => self.put_pack(pack),
+            Change::Reconciliation(next) => {
+                self.reconciliations.insert(next.namespace_id, next);
+            }
+            Change::Alert(alert) => self.put_alert(alert),
+            Change::ReferenceCount(count) => self.put_reference_count(count),
+            Change::Setting { name, value } if value.is_null() => {
+                self.settings.remove(&name);
+            }
+            Change::Setting { name, value } => {
+                self.settings.insert(name, value);
+            }
+            Change::FeatureFlag { name, enabled } => {
+                self.feature_flags.insert(name, enabled);
+            }
+            Change::RemoveUser { id } => self.remove_user(id),
+            Change::RemoveKey { id } => self.remove_key(id),
+            Change::RemoveToken { id } => self.remove_token(id),
+            Change::RemoveNamespace { id } => self.remove_namespace(id),
+            Change::RemoveProject { id } => self.remove_project(id),
+            Change::RemoveMember { user_id, source } => self.members.remove(user_id, source),
+            Change::RemoveAgent { id } => self.remove_agent(id),
+            Change::RemoveReconciliation { namespace_id } => {
+                self.reconciliations.remove(&namespace_id);
+            }
+        }
+    }
+
+    fn put_user(&mut self, user: User) {
+        self.use_id(IdKind::User, user.id);
+        if let Some(former) = self.users.get(&user.id)
+            && former.username != user.username
+        {
+            unpoint(&mut self.usernames, former.username.as_str(), user.id);
+        }
+        self.usernames.insert(user.username.clone(), user.id);
+        self.users.insert(user.id, Arc::new(user));
+    }
+
+    fn remove_user(&mut self, id: i64) {
+        if let Some(user) = self.users.remove(&id) {
+            unpoint(&mut self.usernames, user.username.as_str(), id);
+        }
+        self.members.remove_user(id);
+        for key in self.keys_by_user.get(&id).cloned().unwrap_or_default() {
+            self.remove_key(key);
+        }
+        for token in self.tokens_by_user.get(&id).cloned().unwrap_or_default() {
+            self.remove_token(token);
+        }
+    }
+
+    fn put_key(&mut self, key: SshKey) {
+        self.use_id(IdKind::Key, key.id);
+        self.remove_key(key.id);
+        self.key_fingerprints.insert(key.fingerprint_sha256.clone(), key.id);
+        if let Some(user_id) = key.user_id {
+            self.keys_by_user.entry(user_id).or_default().insert(key.id);
+        }
+        self.keys.insert(key.id, Arc::new(key));
+    }
+
+    fn remove_key(&mut self, id: i64) {
+        let Some(key) = self.keys.remove(&id) else { return };
+        unpoint(&mut self.key_fingerprints, key.fingerprint_sha256.as_str(), id);
+        if let Some(user_id) = key.user_id {
+            leave(&mut self.keys_by_user, &user_id, &id);
+        }
+    }
+
+    fn put_token(&mut self, token: AccessToken) {
+        self.use_id(IdKind::Token, token.id);
+        self.remove_token(token.id);
+        self.token_hashes.insert(token.hash, token.id);
+        self.tokens_by_user.entry(token.user_id).or_default().insert(token.id);
+        self.tokens.insert(token.id, Arc::new(token));
+    }
+
+    fn remove_token(&mut self, id: i64) {
+        let Some(token) = self.tokens.remove(&id) else { return };
+        unpoint(&mut self.token_hashes, &token.hash, id);
+        leave(&mut self.tokens_by_user, &token.user_id, &id);
+    }
+
+    fn put_namespace(&mut self, namespace: Namespace) {
+        self.use_id(IdKind::Namespace, namespace.id);
+        self.unlist_namespace(namespace.id);
+        self.namespace_paths.insert(namespace.path.clone(), namespace.id);
+        if let Some(parent_id) = namespace.parent_id {
+            self.namespaces_by_parent.entry(parent_id).or_default().insert(namespace.id);
+        }
+        self.namespaces.insert(namespace.id, Arc::new(namespace));
+    }
+
+    fn unlist_namespace(&mut self, id: i64) {
+        let Some(namespace) = self.namespaces.remove(&id) else { return };
+        unpoint(&mut self.namespace_paths, namespace.path.as_str(), id);
+        if let Some(parent_id) = namespace.parent_id {
+            leave(&mut self.namespaces_by_parent, &parent_id, &id);
+        }
+    }
+
+    fn remove_namespace(&mut self, id: i64) {
+        self.unlist_namespace(id);
+        self.members.remove_source(MemberSource::Namespace(id));
+        self.subscriptions.remove(&id);
+        self.reconciliations.remove(&id);
+        for purchase_xid in self.packs_by_namespace.remove(&id).unwrap_or_default() {
+            self.packs.remove(&purchase_xid);
+        }
+    }
+
+    fn put_project(&mut self, project: Project) {
+        self.use_id(IdKind::Project, project.id);
+        self.unlist_project(project.id);
+        self.project_paths.insert(project.path.clone(), project.id);
+        if let Some(namespace_id) = project.namespace_id {
+            self.projects_by_namespace.entry(namespace_id).or_default().insert(project.id);
+        }
+        self.projects.insert(project.id, Arc::new(project));
+    }
+
+    fn unlist_project(&mut self, id: i64) {
+        let Some(project) = self.projects.remove(&id) else { return };
+        unpoint(&mut self.project_paths, project.path.as_str(), id);
+        if let Some(namespace_id) = project.namespace_id {
+            leave(&mut self.projects_by_namespace, &namespace_id, &id);
+        }
+    }
+
+    fn remove_project(&mut self, id: i64) {
+        self.unlist_project(id);
+        self.members.remove_source(MemberSource::Project(id));
+        self.alerts.remove(&id);
+        for agent in self.agents_by_project.get(&id).cloned().unwrap_or_default() {
+            self.remove_agent(agent);
+        }
+    }
+
+    fn put_agent(&mut self, agent: Agent) {
+        self.use_id(IdKind::Agent, agent.id);
+        self.remove_agent(agent.id);
+        for hash in &agent.token_hashes {
+            self.agent_tokens.insert(*hash, agent.id);
+        }
+        self.agents_by_project.entry(agent.project_id).or_default().insert(agent.id);
+        self.agents.insert(agent.id, Arc::new(agent));
+    }
+
+    fn remove_agent(&mut self, id: i64) {
+        let Some(agent) = self.agents.remove(&id) else { return };
+        for hash in &agent.token_hashes {
+            unpoint(&mut self.agent_tokens, hash, id);
+        }
+        leave(&mut self.agents_by_project, &agent.project_id, &id);
+    }
+
+    fn put_pack(&mut self, pack: MinutePack) {
+        if let Some(former) = self.packs.get(&pack.purchase_xid) {
+            leave(&mut self.packs_by_namespace, &former.namespace_id, &pack.purchase_xid);
+        }
+        self.packs_by_namespace.entry(pack.namespace_id).or_default().insert(pack.purchase_xid.clone());
+        self.packs.insert(pack.purchase_xid.clone(), Arc::new(pack));
+    }
+
+    fn put_alert(&mut self, alert: Alert) {
+        self.use_id(IdKind::Alert, alert.id);
+        self.alerts
+            .entry(alert.project_id)
+            .or_default()
+            .insert(alert.fingerprint.clone(), Arc::new(alert));
+    }
+
+    /// Keeps a repository's counts that are no older than the newest of them allows. Older ones count for nobody.
+    fn put_reference_count(&mut self, count: ReferenceCount) {
+        let repository = count.repository.clone();
+        let counts = self.references.entry(repository.clone()).or_default();
+        let newest = counts.values().map(|count| count.at).max().map_or(count.at, |at| at.max(count.at));
+        counts.insert(count.writer, count);
+        counts.retain(|_, count| count.count != 0 && newest.duration_since(count.at) < REFERENCE_EXPIRY);
+        if counts.is_empty() {
+            self.references.remove(&repository);
+        }
+    }
+}
+
+/// Takes an index's entry away if it points at `id`.
+fn unpoint<K, Q>(index: &mut BTreeMap<K, i64>, key: &Q, id: i64)
+where
+    K: Borrow<Q> + Ord,
+    Q: Ord + ?Sized,
+{
+    if index.get(key) == Some(&id) {
+        index.remove(key);
+    }
+}
+
+/// Takes `id` out of the group `key`, and the group away with its last.
+fn leave<K: Ord, I: Ord>(groups: &mut BTreeMap<K, BTreeSet<I>>, key: &K, id: &I) {
+    if let Some(group) = groups.get_mut(key) {
+        group.remove(id);
+        if group.is_empty() {
+            groups.remove(key);
+        }
+    }
+}

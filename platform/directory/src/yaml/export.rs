@@ -1,0 +1,1 @@
+//! Writes a directory's state as a YAML text that imports as the same state.
