@@ -4,14 +4,18 @@
 //!
 //! Served on a port of its own: [`router`] must never be merged into the public one.
 
+mod administrator;
 mod auth;
 mod bounded;
 mod config;
+mod declared;
 mod kubernetes;
 mod metrics;
 mod minutes;
+mod namespaces;
 mod parameters;
 mod reconciliations;
+mod refusal;
 mod service;
 mod state;
 mod subscriptions;

@@ -35,9 +35,9 @@ pub struct Subscription {
     /// The trial's last day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial_ends_on: Option<Date>,
-    /// Whether it renews itself.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub auto_renew: bool,
+    /// Whether it renews itself; `None` if nobody has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_renew: Option<bool>,
     /// Whether a higher plan can be bought.
     #[serde(default, skip_serializing_if = "is_false")]
     pub upgradable: bool,

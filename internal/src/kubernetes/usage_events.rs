@@ -1,0 +1,84 @@
+//! A usage report as tracked events, which the processor counts as it does everybody's.
+//!
+//! A count is one event with the number as its `value`, which Tally's own metrics sum; an id is one event with the id
+//! where the metrics look for it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tally_directory::State;
+use tally_eventlog::Record;
+use tally_schemas::{Framings, PropertyValue, TrackedEvent};
+use tally_service::randomness::Randomness;
+use uuid::Builder;
+
+use super::usage_report::{IdsOf, UsageReport};
+
+/// Random bytes in a `UUIDv7`, next to its 48 bits of time.
+const RANDOM_BYTES_PER_ID: usize = 10;
+
+/// The property by which agents are told apart.
+const AGENT_ID: &str = "agent_id";
+
+/// The report's events, not yet with ids of their own.
+pub(super) fn events(report: &UsageReport, directory: &State, now: Timestamp) -> Vec<TrackedEvent<'static>> {
+    let counts = report.counts.iter().map(|(counter, count)| TrackedEvent {
+        additional_properties: vec![(Cow::Borrowed("value"), PropertyValue::Long(*count))],
+        ..nameless(counter.event, now)
+    });
+    let ids = report.ids.iter().flat_map(|(counter, ids)| {
+        ids.iter().map(|id| {
+            let event = nameless(counter.name, now);
+            match counter.ids_of {
+                IdsOf::Users => TrackedEvent { user_id: Some(*id), ..event },
+                IdsOf::Agents => {
+                    let property = (Cow::Borrowed(AGENT_ID), PropertyValue::Long(*id));
+                    TrackedEvent { additional_properties: vec![property], ..event }
+                }
+                IdsOf::Projects => {
+                    let namespace_id = directory.project(*id).and_then(|project| project.namespace_id);
+                    TrackedEvent { project_id: Some(*id), namespace_id, ..event }
+                }
+            }
+        })
+    });
+    counts.chain(ids).collect()
+}
+
+/// An event by nobody, nowhere.
+fn nameless(name: &'static str, now: Timestamp) -> TrackedEvent<'static> {
+    let now = now.as_millisecond();
+    TrackedEvent {
+        event_id: uuid::Uuid::nil(),
+        name: Cow::Borrowed(name),
+        timestamp: now,
+        received_at: now,
+        user_id: None,
+        project_id: None,
+        namespace_id: None,
+        additional_properties: Vec::new(),
+        send_to_snowplow: false,
+        timestamp_clamped: false,
+        client_event_id: false,
+    }
+}
+
+/// The events as records, each with an id of its own.
+pub(super) fn records(
+    events: Vec<TrackedEvent<'static>>,
+    randomness: &dyn Randomness,
+    framings: Framings,
+) -> Vec<Record> {
+    let mut random = vec![0; events.len() * RANDOM_BYTES_PER_ID];
+    randomness.fill(&mut random);
+    let encode = |(mut event, random): (TrackedEvent<'static>, &[u8])| {
+        let millis = u64::try_from(event.received_at).unwrap_or(0);
+        let random = random.try_into().expect("chunks are as long as asked for");
+        event.event_id = Builder::from_unix_timestamp_millis(millis, random).into_uuid();
+        let mut value = Vec::new();
+        event.encode_framed(framings.tracked_event, &mut value);
+        Record { key: None, value: Bytes::from(value), timestamp: event.received_at }
+    };
+    events.into_iter().zip(random.chunks_exact(RANDOM_BYTES_PER_ID)).map(encode).collect()
+}

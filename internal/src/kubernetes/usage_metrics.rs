@@ -1,0 +1,67 @@
+//! `POST /internal/kubernetes/usage_metrics`: takes the agent server's counts into the log.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde_json::{Map, Value};
+use tally_eventlog::{AppendError, Record};
+use tally_schemas::topics;
+use tally_service::api::ApiError;
+use utoipa::ToSchema;
+
+use super::agent_server::AgentServerCall;
+use super::usage_events::{events, records};
+use super::usage_report::UsageReport;
+use crate::parameters::Parameters;
+use crate::state::{Inner, InternalState};
+
+/// What the agent server has counted since it last reported.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body, which is read parameter by parameter")]
+struct UsageMetrics {
+    /// Synchronizations, as older servers report them.
+    #[schema(minimum = 0)]
+    gitops_sync_count: Option<i64>,
+    /// Proxied requests, as older servers report them.
+    #[schema(minimum = 0)]
+    k8s_api_proxy_request_count: Option<i64>,
+    /// Counts by counter, none below 0.
+    counters: Option<Map<String, Value>>,
+    /// Ids by counter.
+    unique_counters: Option<Map<String, Value>>,
+}
+
+/// Report usage
+///
+/// Adds to the counters of the agent server, which the Service Ping shows. Counts of zero, empty lists and unknown counters
+/// change nothing.
+#[utoipa::path(
+    post, path = "/api/v4/internal/kubernetes/usage_metrics", tag = "kubernetes",
+    request_body = UsageMetrics,
+    responses((status = 204, description = "Counted")),
+)]
+pub(super) async fn report(
+    State(state): State<InternalState>,
+    _: AgentServerCall,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    let sent = Parameters::read(request, &state.0.bodies).await?.into_fields();
+    let report = UsageReport::parse(&sent)?;
+    let events = events(&report, &state.0.access.directory.read(), state.0.access.clock.now());
+    if !events.is_empty() {
+        append(&state.0, records(events, &*state.0.randomness, state.0.framings)).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns once the log has all of them. After an error it may have some.
+async fn append(state: &Inner, records: Vec<Record>) -> Result<(), ApiError> {
+    let results = state.log.append(topics::EVENTS, records).await;
+    // An error that a retry can't mend decides.
+    let Some(error) = results.into_iter().filter_map(Result::err).min_by_key(AppendError::is_retriable) else {
+        return Ok(());
+    };
+    tracing::warn!(%error, "the log did not take a usage report");
+    let retry_after_s = state.config.body.retry_after_s;
+    let reason = "the event log is not available";
+    Err(if error.is_retriable() { ApiError::Unavailable { reason, retry_after_s } } else { ApiError::Internal })
+}
