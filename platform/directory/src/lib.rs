@@ -10,6 +10,7 @@ mod change;
 mod directory;
 pub mod edit;
 mod error;
+pub mod log;
 mod model;
 mod principal;
 mod secret;
