@@ -15,7 +15,6 @@ macro_rules! scalars_give {
 }
 pub(crate) use scalars_give;
 
-pub(crate) mod coerce;
 mod event;
 mod failures;
 mod list;
@@ -28,12 +27,12 @@ mod tests;
 
 use serde::de;
 use tally_service::api::MalformedBody;
+pub(crate) use tally_service::api::parameter::{Scalar, coerce};
 
 pub(crate) use event::{EventParameters, ParsedEvent};
 pub(crate) use failures::{Failures, Naming};
 pub(crate) use list::ParsedList;
 pub(crate) use nested::check_json;
-pub(crate) use scalar::Scalar;
 
 use crate::config::IngestConfig;
 

@@ -1,44 +1,13 @@
-//! A parameter's value as JSON gives it, before it is coerced into what the declaration wants.
+//! Reads a parameter's value out of JSON without keeping what it is not coerced from.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+pub(crate) use tally_service::api::parameter::Scalar;
 
 use super::Levels;
 use super::nested::Nested;
-
-/// A JSON value of which only scalars keep their content.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Scalar<'a> {
-    Null,
-    Boolean(bool),
-    Integer(i64),
-    /// An integer beyond `i64`.
-    Unsigned(u64),
-    Float(f64),
-    Text(Cow<'a, str>),
-    /// An array or object, checked and left out.
-    Container,
-}
-
-impl<'v> From<&'v Value> for Scalar<'v> {
-    fn from(value: &'v Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Bool(value) => Self::Boolean(*value),
-            Value::Number(number) => number
-                .as_i64()
-                .map(Self::Integer)
-                .or_else(|| number.as_u64().map(Self::Unsigned))
-                .or_else(|| number.as_f64().map(Self::Float))
-                .expect("a JSON number is one of the three"),
-            Value::String(text) => Self::Text(Cow::Borrowed(text)),
-            Value::Array(_) | Value::Object(_) => Self::Container,
-        }
-    }
-}
 
 /// Reads a [`Scalar`].
 #[derive(Clone, Copy)]

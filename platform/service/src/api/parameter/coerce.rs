@@ -4,15 +4,20 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::Value;
-use tally_service::api::parameter;
-pub(crate) use tally_service::api::parameter::Invalid;
 use uuid::Uuid;
 
-use super::scalar::Scalar;
+pub use super::Invalid;
+use super::Scalar;
+
+/// dry-types' spellings of true and false, which are GitLab's.
+const TRUE: [&str; 13] = ["1", "on", "On", "ON", "t", "true", "True", "TRUE", "T", "y", "yes", "Yes", "YES"];
+const FALSE: [&str; 13] =
+    ["0", "off", "Off", "OFF", "f", "false", "False", "FALSE", "F", "n", "no", "No", "NO"];
 
 /// A string; numbers and booleans are their text, null is the empty text.
-pub(crate) fn string(scalar: Scalar<'_>) -> Result<Cow<'_, str>, Invalid> {
+pub fn string(scalar: Scalar<'_>) -> Result<Cow<'_, str>, Invalid> {
     match scalar {
         Scalar::Text(text) => Ok(text),
         Scalar::Null => Ok(Cow::Borrowed("")),
@@ -25,7 +30,7 @@ pub(crate) fn string(scalar: Scalar<'_>) -> Result<Cow<'_, str>, Invalid> {
 }
 
 /// An integer: `"12"` is 12 and 1.5 is 1. A number beyond 64 bits is the nearest one within.
-pub(crate) fn integer(scalar: &Scalar<'_>) -> Result<Option<i64>, Invalid> {
+pub fn integer(scalar: &Scalar<'_>) -> Result<Option<i64>, Invalid> {
     match scalar {
         Scalar::Null => Ok(None),
         Scalar::Integer(value) => Ok(Some(*value)),
@@ -59,19 +64,24 @@ fn decimal(text: &str) -> Option<i64> {
 }
 
 /// A boolean in any of its spellings.
-pub(crate) fn boolean(scalar: &Scalar<'_>) -> Result<Option<bool>, Invalid> {
+pub fn boolean(scalar: &Scalar<'_>) -> Result<Option<bool>, Invalid> {
     match scalar {
         Scalar::Null => Ok(None),
         Scalar::Boolean(value) => Ok(Some(*value)),
         Scalar::Integer(1) => Ok(Some(true)),
         Scalar::Integer(0) => Ok(Some(false)),
-        Scalar::Text(text) => parameter::boolean(text),
+        Scalar::Text(text) => match &**text {
+            "" => Ok(None),
+            text if TRUE.contains(&text) => Ok(Some(true)),
+            text if FALSE.contains(&text) => Ok(Some(false)),
+            _ => Err(Invalid),
+        },
         _ => Err(Invalid),
     }
 }
 
 /// A UUID in text.
-pub(crate) fn uuid(scalar: &Scalar<'_>) -> Result<Option<Uuid>, Invalid> {
+pub fn uuid(scalar: &Scalar<'_>) -> Result<Option<Uuid>, Invalid> {
     match scalar {
         Scalar::Null => Ok(None),
         Scalar::Text(text) if text.is_empty() => Ok(None),
@@ -81,13 +91,40 @@ pub(crate) fn uuid(scalar: &Scalar<'_>) -> Result<Option<Uuid>, Invalid> {
 }
 
 /// An instant in RFC 3339, in milliseconds since the epoch.
-pub(crate) fn timestamp(scalar: &Scalar<'_>) -> Result<Option<i64>, Invalid> {
+pub fn timestamp(scalar: &Scalar<'_>) -> Result<Option<i64>, Invalid> {
     match scalar {
         Scalar::Null => Ok(None),
         Scalar::Text(text) if text.is_empty() => Ok(None),
         Scalar::Text(text) => rfc3339(text).map(Some).ok_or(Invalid),
         _ => Err(Invalid),
     }
+}
+
+/// A day: `2016-12-1`, `20161201`, or a date with a time, of which the day counts as it is written, whatever the offset.
+pub fn date(scalar: &Scalar<'_>) -> Result<Option<Date>, Invalid> {
+    match scalar {
+        Scalar::Null => Ok(None),
+        Scalar::Text(text) if text.is_empty() => Ok(None),
+        Scalar::Text(text) => day(text).map(Some).ok_or(Invalid),
+        _ => Err(Invalid),
+    }
+}
+
+fn day(text: &str) -> Option<Date> {
+    let date = text.split(['T', ' ']).next()?;
+    let parts: Vec<&str> = date.split('-').collect();
+    match parts.as_slice() {
+        [year, month, day] => Date::new(number(year, 4)?, number(month, 2)?, number(day, 2)?).ok(),
+        [digits] if digits.len() == 8 && digits.is_ascii() => {
+            Date::new(number(&digits[..4], 4)?, number(&digits[4..6], 2)?, number(&digits[6..], 2)?).ok()
+        }
+        _ => None,
+    }
+}
+
+fn number<T: std::str::FromStr>(digits: &str, at_most: usize) -> Option<T> {
+    let is_number = digits.len() <= at_most && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
 }
 
 /// Milliseconds since the epoch of an instant in RFC 3339; `None` for the further forms of ISO 8601, which the parser
@@ -148,6 +185,42 @@ mod tests {
         for (scalar, expected) in rows {
             assert_eq!(integer(&scalar), expected, "{scalar:?}");
         }
+    }
+
+    #[test]
+    fn booleans_have_many_spellings() {
+        for spelling in TRUE {
+            assert_eq!(boolean(&text(spelling)), Ok(Some(true)), "{spelling}");
+        }
+        for spelling in FALSE {
+            assert_eq!(boolean(&text(spelling)), Ok(Some(false)), "{spelling}");
+        }
+        for spelling in ["maybe", "tRUE", "2", " true", "Y"] {
+            assert_eq!(boolean(&text(spelling)), Err(Invalid), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn dates_are_read_in_several_forms() {
+        let december = Ok(Some(jiff::civil::date(2016, 12, 1)));
+        let rows = [
+            ("2016-12-1", december.clone()),
+            ("2016-12-01", december.clone()),
+            ("20161201", december.clone()),
+            ("2016-12-01T10:00:00Z", december.clone()),
+            ("2016-12-01T23:00:00-05:00", december.clone()),
+            ("2016-12-01T01:00:00+05:00", december.clone()),
+            ("2016-12-01 01:00", december),
+            ("", Ok(None)),
+            ("2016-13-45", Err(Invalid)),
+            ("2016-12", Err(Invalid)),
+            ("2016-+1-01", Err(Invalid)),
+            ("garbage", Err(Invalid)),
+        ];
+        for (written, expected) in rows {
+            assert_eq!(date(&text(written)), expected, "{written}");
+        }
+        assert_eq!(date(&Scalar::Integer(20_161_201)), Err(Invalid));
     }
 
     #[test]
