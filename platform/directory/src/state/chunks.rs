@@ -36,6 +36,16 @@ enum Place {
     ReferenceCount(Option<(String, Uuid)>),
 }
 
+impl Cursor {
+    /// The cursor behind all memberships, if it stands among them.
+    pub(crate) fn past_members(self) -> Self {
+        match self.0 {
+            Place::Member(_) => Self(Place::Agent(None)),
+            place => Self(place),
+        }
+    }
+}
+
 impl Place {
     /// The beginning of the kind after this one.
     fn next(&self) -> Option<Self> {
@@ -68,6 +78,9 @@ impl State {
         let mut place = cursor.0.clone();
         loop {
             self.read_out(&mut place, &mut changes, limit);
+            if place == Place::Head {
+                place = Place::Setting(None);
+            }
             if changes.len() >= limit {
                 break;
             }

@@ -1,6 +1,8 @@
 //! Which ids are free. They count on from the highest that was ever used, so that a removed record's id doesn't come back
 //! and mean another one.
 
+use std::collections::BTreeMap;
+
 use super::State;
 use crate::IdKind;
 
@@ -45,8 +47,25 @@ impl State {
         self.next_id(IdKind::Alert)
     }
 
+    /// The highest id that a record of this kind has now; `None` without records, and for alerts, which lie in projects.
+    pub(crate) fn highest_id(&self, kind: IdKind) -> Option<i64> {
+        match kind {
+            IdKind::User => last(&self.users),
+            IdKind::Key => last(&self.keys),
+            IdKind::Token => last(&self.tokens),
+            IdKind::Namespace => last(&self.namespaces),
+            IdKind::Project => last(&self.projects),
+            IdKind::Agent => last(&self.agents),
+            IdKind::Alert => None,
+        }
+    }
+
     pub(super) fn use_id(&mut self, kind: IdKind, id: i64) {
         let used = self.ids_used.entry(kind).or_default();
         *used = id.max(*used);
     }
+}
+
+fn last<T>(records: &BTreeMap<i64, T>) -> Option<i64> {
+    records.last_key_value().map(|(id, _)| *id)
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AccessLevel, DeployAccess, Features, KeyUsage, MinutePack, NamespaceKind, Project, Reconciliation, Scope,
+    AccessLevel, DeployAccess, Features, IdKind, KeyUsage, MinutePack, NamespaceKind, Project, Reconciliation, Scope,
     SecretHash, Subscription, UserState, Visibility,
 };
 
@@ -18,6 +18,9 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct File {
+    /// The highest ids that were ever handed out, where their records are gone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) ids_used: BTreeMap<IdKind, i64>,
     pub(crate) users: Vec<UserEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) namespaces: Vec<NamespaceEntry>,

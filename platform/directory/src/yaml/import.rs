@@ -1,5 +1,6 @@
 //! Writes what a text says into a directory that is in use.
 
+use std::fmt;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -18,6 +19,12 @@ pub struct ImportSummary {
     pub written: usize,
     /// Records that the directory had already.
     pub unchanged: usize,
+}
+
+impl fmt::Display for ImportSummary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} records written, {} unchanged", self.written, self.unchanged)
+    }
 }
 
 impl Directory {

@@ -11,7 +11,7 @@ use super::form::{
 use crate::error::FieldProblem;
 use crate::state::State;
 use crate::{
-    AccessToken, Agent, Change, Member, MemberSource, MinutePack, Namespace, Project, Reconciliation, SecretHash,
+    AccessToken, Agent, Change, IdKind, Member, MemberSource, MinutePack, Namespace, Project, Reconciliation, SecretHash,
     SshKey, Subscription, User,
 };
 
@@ -31,6 +31,7 @@ pub(super) struct Import<'a> {
 /// One record of a file, and where it stands.
 #[derive(Clone, Copy)]
 pub(super) enum Item<'a> {
+    IdsUsed(IdKind, i64),
     User(usize, &'a UserEntry),
     Namespace(usize, &'a NamespaceEntry),
     Project(usize, &'a ProjectEntry),
@@ -93,7 +94,9 @@ impl<'a> Import<'a> {
             let members = project.members.iter().enumerate();
             members.map(move |(place, member)| Item::ProjectMember(at, place, project.id, member))
         });
-        users
+        let ids_used = file.ids_used.iter().map(|(kind, up_to)| Item::IdsUsed(*kind, *up_to));
+        ids_used
+            .chain(users)
             .chain(namespaces.map(|(at, namespace)| Item::Namespace(at, namespace)))
             .chain(projects.map(|(at, project)| Item::Project(at, project)))
             .chain(namespace_members)
@@ -110,13 +113,12 @@ impl<'a> Import<'a> {
 
     /// Ids that neither the state nor the file has.
     pub(super) fn free_ids(&self, state: &State) -> FreeIds {
-        let after = |given: &FxHashSet<i64>, next: i64| {
-            given.iter().max().map_or(next, |id| next.max(id.saturating_add(1)))
+        let after = |given: &FxHashSet<i64>, kind| {
+            let given = given.iter().max().map_or(1, |id| id.saturating_add(1));
+            let used = self.file.ids_used.get(&kind).map_or(1, |used| used.saturating_add(1));
+            given.max(used).max(state.next_id(kind))
         };
-        FreeIds {
-            key: after(&self.keys, state.next_key_id()),
-            token: after(&self.tokens, state.next_token_id()),
-        }
+        FreeIds { key: after(&self.keys, IdKind::Key), token: after(&self.tokens, IdKind::Token) }
     }
 
     /// The change that a record is, `None` if the state has the record as it is, or why it can't be.
@@ -127,6 +129,9 @@ impl<'a> Import<'a> {
         ids: &mut FreeIds,
     ) -> Result<Option<Change>, FieldProblem> {
         match item {
+            Item::IdsUsed(kind, up_to) => {
+                Ok((state.next_id(kind) <= up_to).then_some(Change::IdsUsed { kind, up_to }))
+            }
             Item::User(at, entry) => self.user(state, at, entry),
             Item::Namespace(at, entry) => self.namespace(state, at, entry),
             Item::Project(at, entry) => self.project(state, at, entry),
@@ -275,8 +280,8 @@ impl<'a> Import<'a> {
         let fingerprint_sha256 = SshKey::fingerprint(&entry.key)
             .ok_or_else(|| problem(field("key"), "expected a type and a Base64 body"))?;
         let same = state.key_by_fingerprint(&fingerprint_sha256);
-        let is_free = |other: &&std::sync::Arc<SshKey>| Some(other.id) == entry.id || self.keys.contains(&other.id);
-        if entry.id.is_some() && same.is_some_and(|other| !is_free(&other)) {
+        let is_free = |other: &SshKey| Some(other.id) == entry.id || self.keys.contains(&other.id);
+        if entry.id.is_some() && same.is_some_and(|other| !is_free(other)) {
             return Err(problem(field("key"), "another key is the same"));
         }
         let former = entry.id.map_or(same, |id| state.key(id));
