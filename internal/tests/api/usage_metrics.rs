@@ -1,0 +1,199 @@
+//! What the agent server counts becomes tracked events that Tally's own metrics read.
+
+use serde_json::{Value, json};
+use tally_eventlog::AppendError;
+use tally_schemas::{Definitions, Effect, Matcher, PropertyValue, TrackedEvent};
+
+use crate::world::{NOW, World, kas_token};
+
+const PATH: &str = "/internal/kubernetes/usage_metrics";
+
+async fn report(world: &World, body: &Value) -> (u16, Value) {
+    world.call("POST", PATH, &[("Gitlab-Kas-Api-Request", &kas_token())], Some(body)).await.parts()
+}
+
+/// The metrics of the built-in definitions that the event changes, with what it adds: a number, or `one id`.
+fn effects(event: &TrackedEvent<'_>) -> Vec<(String, String)> {
+    let definitions = Definitions::built_in();
+    let matcher = Matcher::new(&definitions);
+    let metrics = definitions.metrics().iter().filter(|metric| metric.is_counted());
+    let matching = metrics.filter_map(|metric| {
+        let rule = metric.rules.iter().find(|rule| rule.event == event.name)?;
+        let id = matcher.counters().iter().position(|counter| counter == rule)?;
+        let added = match matcher.effect(tally_schemas::CounterId(id as u32), event)? {
+            Effect::Sum(nanos) => (nanos / 1_000_000_000).to_string(),
+            Effect::Unique(_) => "one id".to_owned(),
+            other => format!("{other:?}"),
+        };
+        Some((metric.key_path.clone(), added))
+    });
+    matching.collect()
+}
+
+#[tokio::test]
+async fn each_count_is_one_event_whose_number_the_metric_sums() {
+    let world = World::new();
+    for (sent, key_path, number) in [
+        (json!({"gitops_sync_count": 5}), "counts.kubernetes_agent_gitops_sync", 5),
+        (json!({"k8s_api_proxy_request_count": "7"}), "counts.kubernetes_agent_k8s_api_proxy_request", 7),
+        (json!({"counters": {"gitops_sync": 1}}), "counts.kubernetes_agent_gitops_sync", 1),
+        (json!({"counters": {"k8s_api_proxy_request": 2.9}}), "counts.kubernetes_agent_k8s_api_proxy_request", 2),
+        (
+            json!({"counters": {"flux_git_push_notifications_total": 3}}),
+            "counts.kubernetes_agent_flux_git_push_notifications_total",
+            3,
+        ),
+        (
+            json!({"counters": {"k8s_api_proxy_requests_via_ci_access": 4}}),
+            "counts.kubernetes_agent_k8s_api_proxy_requests_via_ci_access",
+            4,
+        ),
+        (
+            json!({"counters": {"k8s_api_proxy_requests_via_user_access": 5}}),
+            "counts.kubernetes_agent_k8s_api_proxy_requests_via_user_access",
+            5,
+        ),
+        (
+            json!({"counters": {"k8s_api_proxy_requests_via_pat_access": 1_000_000_000_000_i64}}),
+            "counts.kubernetes_agent_k8s_api_proxy_requests_via_pat_access",
+            1_000_000_000_000,
+        ),
+    ] {
+        let before = world.events().len();
+        assert_eq!(report(&world, &sent).await, (204, json!("")), "{sent}");
+        let events = world.events();
+        assert_eq!(events.len(), before + 1, "{sent}");
+        let event = events.last().unwrap();
+        assert_eq!(event.property("value"), Some(&PropertyValue::Long(number)), "{sent}");
+        assert_eq!(effects(event), [(key_path.to_owned(), number.to_string())], "{sent}");
+        assert_eq!((event.user_id, event.project_id, event.namespace_id), (None, None, None));
+        let now = NOW.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        assert_eq!((event.timestamp, event.received_at, event.client_event_id), (now, now, false));
+    }
+}
+
+#[tokio::test]
+async fn each_id_is_one_event_that_the_metric_counts_once() {
+    let world = World::new();
+    let user = |id: i64| (Some(id), None, None, None);
+    let agent = |id: i64| (None, None, None, Some(PropertyValue::Long(id)));
+    let project = |id: i64, namespace: Option<i64>| (None, Some(id), namespace, None);
+    for (name, expected) in [
+        ("agent_users_using_ci_tunnel", [user(101), user(999)]),
+        ("k8s_api_proxy_requests_unique_users_via_ci_access", [user(101), user(999)]),
+        ("k8s_api_proxy_requests_unique_agents_via_ci_access", [agent(101), agent(999)]),
+        ("k8s_api_proxy_requests_unique_users_via_user_access", [user(101), user(999)]),
+        ("k8s_api_proxy_requests_unique_agents_via_user_access", [agent(101), agent(999)]),
+        ("k8s_api_proxy_requests_unique_users_via_pat_access", [user(101), user(999)]),
+        ("k8s_api_proxy_requests_unique_agents_via_pat_access", [agent(101), agent(999)]),
+        ("flux_git_push_notified_unique_projects", [project(101, Some(11)), project(999, None)]),
+    ] {
+        let before = world.events().len();
+        let sent = json!({"unique_counters": {name: [999, "101", 101, 0, -5, null, 101]}});
+        assert_eq!(report(&world, &sent).await, (204, json!("")), "{name}");
+        let events = &world.events()[before..];
+        let of = |event: &TrackedEvent<'static>| {
+            (event.user_id, event.project_id, event.namespace_id, event.property("agent_id").map(|id| id.clone().into_owned()))
+        };
+        assert_eq!(events.iter().map(of).collect::<Vec<_>>(), expected, "{name}");
+        for event in events {
+            let key_path = format!("redis_hll_counters.kubernetes_agent.{name}");
+            let expected = ["monthly", "weekly"].map(|frame| (format!("{key_path}_{frame}"), "one id".to_owned()));
+            assert_eq!(effects(event), expected, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_report_may_count_many_things() {
+    let world = World::new();
+    let sent = json!({
+        "gitops_sync_count": 1, "k8s_api_proxy_request_count": 0,
+        "counters": {"gitops_sync": 2, "flux_git_push_notifications_total": 3, "unheard_of": 4},
+        "unique_counters": {"agent_users_using_ci_tunnel": [1, 2], "unheard_of": [3]},
+    });
+    assert_eq!(report(&world, &sent).await, (204, json!("")));
+    let events = world.events();
+    let names: Vec<&str> = events.iter().map(|event| &*event.name).collect();
+    assert_eq!(
+        names,
+        [
+            "gitops_sync",
+            "gitops_sync",
+            "create_flux_git_push_notification",
+            "agent_users_using_ci_tunnel",
+            "agent_users_using_ci_tunnel",
+        ]
+    );
+    let ids: std::collections::HashSet<_> = events.iter().map(|event| event.event_id).collect();
+    assert_eq!(ids.len(), events.len(), "each event has an id of its own");
+}
+
+#[tokio::test]
+async fn nothing_counted_is_fine_and_leaves_no_trace() {
+    let world = World::new();
+    for sent in [
+        json!({}),
+        json!({"gitops_sync_count": 0, "k8s_api_proxy_request_count": 0}),
+        json!({"gitops_sync_count": null}),
+        json!({"counters": {"gitops_sync": 0}, "unique_counters": {"agent_users_using_ci_tunnel": []}}),
+        json!({"counters": {}, "unique_counters": {}}),
+        json!({"counters": null, "unique_counters": null}),
+        json!({"counters": {"gitops_sync": null}, "unique_counters": {"agent_users_using_ci_tunnel": null}}),
+        json!({"something": "else"}),
+    ] {
+        assert_eq!(report(&world, &sent).await, (204, json!("")), "{sent}");
+    }
+    assert_eq!(world.events(), []);
+}
+
+#[tokio::test]
+async fn what_is_no_count_and_no_list_is_refused_and_nothing_is_counted() {
+    let world = World::new();
+    let error = |text: &str| json!({"error": text});
+    let negative =
+        |name: &str| json!({"message": format!("400 Bad request - {name} must be greater than or equal to zero")});
+    for (sent, body) in [
+        (json!({"gitops_sync_count": "string", "k8s_api_proxy_request_count": 1}), error("gitops_sync_count is invalid")),
+        (json!({"k8s_api_proxy_request_count": []}), error("k8s_api_proxy_request_count is invalid")),
+        (
+            json!({"gitops_sync_count": {}, "k8s_api_proxy_request_count": true}),
+            error("gitops_sync_count is invalid, k8s_api_proxy_request_count is invalid"),
+        ),
+        (json!({"gitops_sync_count": -1, "k8s_api_proxy_request_count": 1}), negative("gitops_sync_count")),
+        (json!({"k8s_api_proxy_request_count": "-1"}), negative("k8s_api_proxy_request_count")),
+        (json!({"counters": 5}), error("counters is invalid")),
+        (json!({"counters": ["gitops_sync"]}), error("counters is invalid")),
+        (json!({"counters": {"gitops_sync": "x"}}), error("counters[gitops_sync] is invalid")),
+        (json!({"counters": {"gitops_sync": 1, "k8s_api_proxy_request": -2}}), negative("counters[k8s_api_proxy_request]")),
+        (json!({"unique_counters": "x"}), error("unique_counters is invalid")),
+        (
+            json!({"unique_counters": {"agent_users_using_ci_tunnel": 1}}),
+            error("unique_counters[agent_users_using_ci_tunnel] is invalid"),
+        ),
+        (
+            json!({"gitops_sync_count": 1, "unique_counters": {"flux_git_push_notified_unique_projects": [1, "x"]}}),
+            error("unique_counters[flux_git_push_notified_unique_projects] is invalid"),
+        ),
+    ] {
+        assert_eq!(report(&world, &sent).await, (400, body), "{sent}");
+    }
+    assert_eq!(world.events(), []);
+}
+
+#[tokio::test]
+async fn a_report_that_the_log_does_not_take_is_not_answered_as_counted() {
+    let world = World::new();
+    world.refuse(Some(AppendError::Unavailable("no broker".to_owned())));
+    let answer = world
+        .call("POST", PATH, &[("Gitlab-Kas-Api-Request", &kas_token())], Some(&json!({"gitops_sync_count": 1})))
+        .await;
+    let body = json!({"message": "503 Service Unavailable - the event log is not available"});
+    assert_eq!(answer.parts(), (503, body));
+    assert_eq!(answer.headers["retry-after"], "1");
+    world.refuse(Some(AppendError::Rejected("no".to_owned())));
+    assert_eq!(report(&world, &json!({"gitops_sync_count": 1})).await.0, 500);
+    world.refuse(None);
+    assert_eq!(report(&world, &json!({"gitops_sync_count": 1})).await.0, 204);
+    assert_eq!(world.events().len(), 1);
+}
