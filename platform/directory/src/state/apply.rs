@@ -1,10 +1,5 @@
 //! The fold: what each change does to the state and its indexes.
-//!
-//! An index entry is taken away only while it still points at the record that leaves it, and written again with every
-//! write of a record. So two records that hold the same name for a moment, as in a snapshot that was read out while
-//! changes went on, end up right once the log's tail is applied.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -63,15 +58,15 @@ impl State {
         if let Some(former) = self.users.get(&user.id)
             && former.username != user.username
         {
-            unpoint(&mut self.usernames, former.username.as_str(), user.id);
+            self.usernames.remove(&former.username, user.id);
         }
-        self.usernames.insert(user.username.clone(), user.id);
+        self.usernames.insert(&user.username, user.id);
         self.users.insert(user.id, Arc::new(user));
     }
 
     fn remove_user(&mut self, id: i64) {
         if let Some(user) = self.users.remove(&id) {
-            unpoint(&mut self.usernames, user.username.as_str(), id);
+            self.usernames.remove(&user.username, id);
         }
         self.members.remove_user(id);
         for key in self.keys_by_user.get(&id).cloned().unwrap_or_default() {
@@ -85,7 +80,7 @@ impl State {
     fn put_key(&mut self, key: SshKey) {
         self.use_id(IdKind::Key, key.id);
         self.remove_key(key.id);
-        self.key_fingerprints.insert(key.fingerprint_sha256.clone(), key.id);
+        self.key_fingerprints.insert(&key.fingerprint_sha256, key.id);
         if let Some(user_id) = key.user_id {
             self.keys_by_user.entry(user_id).or_default().insert(key.id);
         }
@@ -94,7 +89,7 @@ impl State {
 
     fn remove_key(&mut self, id: i64) {
         let Some(key) = self.keys.remove(&id) else { return };
-        unpoint(&mut self.key_fingerprints, key.fingerprint_sha256.as_str(), id);
+        self.key_fingerprints.remove(&key.fingerprint_sha256, id);
         if let Some(user_id) = key.user_id {
             leave(&mut self.keys_by_user, &user_id, &id);
         }
@@ -103,21 +98,21 @@ impl State {
     fn put_token(&mut self, token: AccessToken) {
         self.use_id(IdKind::Token, token.id);
         self.remove_token(token.id);
-        self.token_hashes.insert(token.hash, token.id);
+        self.token_hashes.insert(&token.hash, token.id);
         self.tokens_by_user.entry(token.user_id).or_default().insert(token.id);
         self.tokens.insert(token.id, Arc::new(token));
     }
 
     fn remove_token(&mut self, id: i64) {
         let Some(token) = self.tokens.remove(&id) else { return };
-        unpoint(&mut self.token_hashes, &token.hash, id);
+        self.token_hashes.remove(&token.hash, id);
         leave(&mut self.tokens_by_user, &token.user_id, &id);
     }
 
     fn put_namespace(&mut self, namespace: Namespace) {
         self.use_id(IdKind::Namespace, namespace.id);
         self.unlist_namespace(namespace.id);
-        self.namespace_paths.insert(namespace.path.clone(), namespace.id);
+        self.namespace_paths.insert(&namespace.path, namespace.id);
         if let Some(parent_id) = namespace.parent_id {
             self.namespaces_by_parent.entry(parent_id).or_default().insert(namespace.id);
         }
@@ -126,7 +121,7 @@ impl State {
 
     fn unlist_namespace(&mut self, id: i64) {
         let Some(namespace) = self.namespaces.remove(&id) else { return };
-        unpoint(&mut self.namespace_paths, namespace.path.as_str(), id);
+        self.namespace_paths.remove(&namespace.path, id);
         if let Some(parent_id) = namespace.parent_id {
             leave(&mut self.namespaces_by_parent, &parent_id, &id);
         }
@@ -145,7 +140,7 @@ impl State {
     fn put_project(&mut self, project: Project) {
         self.use_id(IdKind::Project, project.id);
         self.unlist_project(project.id);
-        self.project_paths.insert(project.path.clone(), project.id);
+        self.project_paths.insert(&project.path, project.id);
         if let Some(namespace_id) = project.namespace_id {
             self.projects_by_namespace.entry(namespace_id).or_default().insert(project.id);
         }
@@ -154,7 +149,7 @@ impl State {
 
     fn unlist_project(&mut self, id: i64) {
         let Some(project) = self.projects.remove(&id) else { return };
-        unpoint(&mut self.project_paths, project.path.as_str(), id);
+        self.project_paths.remove(&project.path, id);
         if let Some(namespace_id) = project.namespace_id {
             leave(&mut self.projects_by_namespace, &namespace_id, &id);
         }
@@ -173,7 +168,7 @@ impl State {
         self.use_id(IdKind::Agent, agent.id);
         self.remove_agent(agent.id);
         for hash in &agent.token_hashes {
-            self.agent_tokens.insert(*hash, agent.id);
+            self.agent_tokens.insert(hash, agent.id);
         }
         self.agents_by_project.entry(agent.project_id).or_default().insert(agent.id);
         self.agents.insert(agent.id, Arc::new(agent));
@@ -182,7 +177,7 @@ impl State {
     fn remove_agent(&mut self, id: i64) {
         let Some(agent) = self.agents.remove(&id) else { return };
         for hash in &agent.token_hashes {
-            unpoint(&mut self.agent_tokens, hash, id);
+            self.agent_tokens.remove(hash, id);
         }
         leave(&mut self.agents_by_project, &agent.project_id, &id);
     }
@@ -213,17 +208,6 @@ impl State {
         if counts.is_empty() {
             self.references.remove(&repository);
         }
-    }
-}
-
-/// Takes an index's entry away if it points at `id`.
-fn unpoint<K, Q>(index: &mut BTreeMap<K, i64>, key: &Q, id: i64)
-where
-    K: Borrow<Q> + Ord,
-    Q: Ord + ?Sized,
-{
-    if index.get(key) == Some(&id) {
-        index.remove(key);
     }
 }
 

@@ -78,15 +78,17 @@ impl State {
         let mut place = cursor.0.clone();
         loop {
             self.read_out(&mut place, &mut changes, limit);
-            if place == Place::Head {
-                place = Place::Setting(None);
-            }
-            if changes.len() >= limit {
+            let is_full = changes.len() >= limit;
+            // The head is read out whole; of every other kind there may be more.
+            if is_full && place != Place::Head {
                 break;
             }
             match place.next() {
                 Some(next) => place = next,
                 None => break,
+            }
+            if is_full {
+                break;
             }
         }
         (changes, Cursor(place))

@@ -9,6 +9,7 @@ mod access;
 mod apply;
 mod chunks;
 mod ids;
+mod index;
 mod lookup;
 mod memberships;
 mod tree;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::chunks::Cursor;
+use self::index::Index;
 use self::memberships::Memberships;
 use crate::{
     AccessToken, Agent, Alert, IdKind, MinutePack, Namespace, Project, Reconciliation, ReferenceCount,
@@ -32,22 +34,22 @@ pub struct State {
     identity: Option<Uuid>,
     ids_used: BTreeMap<IdKind, i64>,
     users: BTreeMap<i64, Arc<User>>,
-    usernames: BTreeMap<String, i64>,
+    usernames: Index<String>,
     keys: BTreeMap<i64, Arc<SshKey>>,
-    key_fingerprints: BTreeMap<String, i64>,
+    key_fingerprints: Index<String>,
     keys_by_user: BTreeMap<i64, BTreeSet<i64>>,
     tokens: BTreeMap<i64, Arc<AccessToken>>,
-    token_hashes: BTreeMap<SecretHash, i64>,
+    token_hashes: Index<SecretHash>,
     tokens_by_user: BTreeMap<i64, BTreeSet<i64>>,
     namespaces: BTreeMap<i64, Arc<Namespace>>,
-    namespace_paths: BTreeMap<String, i64>,
+    namespace_paths: Index<String>,
     namespaces_by_parent: BTreeMap<i64, BTreeSet<i64>>,
     projects: BTreeMap<i64, Arc<Project>>,
-    project_paths: BTreeMap<String, i64>,
+    project_paths: Index<String>,
     projects_by_namespace: BTreeMap<i64, BTreeSet<i64>>,
     members: Memberships,
     agents: BTreeMap<i64, Arc<Agent>>,
-    agent_tokens: BTreeMap<SecretHash, i64>,
+    agent_tokens: Index<SecretHash>,
     agents_by_project: BTreeMap<i64, BTreeSet<i64>>,
     subscriptions: BTreeMap<i64, Arc<Subscription>>,
     packs: BTreeMap<String, Arc<MinutePack>>,
