@@ -82,7 +82,9 @@ pub(crate) fn integer(value: &Value) -> Coerced<i64> {
         Value::Null => Ok(None),
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Ok(Some(whole)),
-            (None, Some(fraction)) if !number.is_u64() && fraction.abs() <= LIMIT => Ok(Some(fraction as i64)),
+            (None, Some(fraction)) if !number.is_u64() && fraction.abs() <= LIMIT => {
+                Ok(Some(fraction as i64))
+            }
             _ => Err(Invalid),
         },
         Value::String(text) if text.trim().is_empty() => Ok(None),
@@ -225,7 +227,9 @@ mod tests {
         ] {
             assert_eq!(date(&json!(text)), day, "{text}");
         }
-        for value in [json!("2021-13-01"), json!("13 Foo 2021"), json!("tomorrow"), json!("J 3 2021"), json!(5)] {
+        for value in
+            [json!("2021-13-01"), json!("13 Foo 2021"), json!("tomorrow"), json!("J 3 2021"), json!(5)]
+        {
             assert_eq!(date(&value), Err(Invalid), "{value}");
         }
         assert_eq!((date(&json!("")), date(&json!(null))), (Ok(None), Ok(None)));
@@ -251,7 +255,9 @@ mod tests {
     #[test]
     fn a_parameters_problems_are_told_together_and_once() {
         let mut failures = Failures::default();
-        for (name, problem) in [("a", "is missing"), ("b", "is missing"), ("a", "is empty"), ("b", "is missing")] {
+        for (name, problem) in
+            [("a", "is missing"), ("b", "is missing"), ("a", "is empty"), ("b", "is missing")]
+        {
             failures.add(name, problem);
         }
         let told = failures.check().unwrap_err().to_string();

@@ -92,7 +92,10 @@ impl From<TransactError<Self>> for Refusal {
             TransactError::Refused(refusal) => refusal,
             TransactError::Unavailable(error) => {
                 tracing::warn!(%error, "the directory did not take a command");
-                Self::Api(ApiError::Unavailable { reason: "the directory is not available", retry_after_s: 1 })
+                Self::Api(ApiError::Unavailable {
+                    reason: "the directory is not available",
+                    retry_after_s: 1,
+                })
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Alerts that agents report about their clusters: stored with the agent's project, the same alert once, and listed.
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,8 +14,9 @@ use utoipa::ToSchema;
 use super::agent_server::AgentCall;
 use crate::administrator::Administrator;
 use crate::declared::{Failures, Fields, integer, object};
+use crate::namespaces::Named;
 use crate::parameters::Parameters;
-use crate::refusal::Refusal;
+use crate::refusal::{EndpointError, Refusal};
 use crate::state::InternalState;
 
 /// Bytes of an alert as JSON. Alerts are held in memory by every process.
@@ -84,7 +85,10 @@ impl From<&Alert> for ListedAlert {
 #[utoipa::path(
     post, path = "/api/v4/internal/kubernetes/modules/cilium_alert", tag = "kubernetes",
     request_body = AlertReport,
-    responses((status = 204, description = "Stored")),
+    responses(
+        (status = 204, description = "Stored"),
+        (status = 404, description = "The agent's project is gone", body = EndpointError),
+    ),
 )]
 pub(super) async fn receive(
     State(state): State<InternalState>,
@@ -128,7 +132,8 @@ pub(super) async fn receive(
 
 fn new_alert_id(directory: &Directory, project_id: i64) -> Result<i64, ApiError> {
     if directory.alerts_of(project_id).count() >= MAX_ALERTS_PER_PROJECT {
-        let text = format!("400 Bad request - Maximum {MAX_ALERTS_PER_PROJECT} alerts allowed in one project.");
+        let text =
+            format!("400 Bad request - Maximum {MAX_ALERTS_PER_PROJECT} alerts allowed in one project.");
         return Err(ApiError::BadRequest(text.into()));
     }
     Ok(directory.next_id(IdKind::Alert))
@@ -185,17 +190,19 @@ fn sorted_value(value: &Value) -> Value {
 pub(super) async fn list(
     State(state): State<InternalState>,
     _: Administrator,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Result<(HeaderMap, Json<Vec<ListedAlert>>), ApiError> {
     let page = Page::parse(&Parameters::of_query(request.uri())?.into_fields())?;
     let directory = state.0.access.directory.read();
     let is_id = id.bytes().all(|byte| byte.is_ascii_digit());
-    let project = if is_id { id.parse().ok().and_then(|id| directory.project(id)) } else { directory.project_at(&id) };
+    let project =
+        if is_id { id.parse().ok().and_then(|id| directory.project(id)) } else { directory.project_at(&id) };
     let project = project.ok_or(ApiError::NotFound(Some("Project")))?;
     let mut alerts: Vec<_> = directory.alerts_of(project.id).collect();
     alerts.sort_unstable_by_key(|alert| std::cmp::Reverse((alert.last_seen, alert.id)));
-    let listed = alerts.iter().skip(page.skipped()).take(page.per_page).map(|alert| ListedAlert::from(&***alert));
+    let listed =
+        alerts.iter().skip(page.skipped()).take(page.per_page).map(|alert| ListedAlert::from(&***alert));
     Ok((page.headers(alerts.len()), Json(listed.collect())))
 }
 
@@ -218,7 +225,10 @@ impl Page {
         }
         failures.check()?;
         let per_page = per_page.clamp(1, MAX_PER_PAGE);
-        Ok(Self { number: usize::try_from(number).unwrap_or(1), per_page: usize::try_from(per_page).unwrap_or(1) })
+        Ok(Self {
+            number: usize::try_from(number).unwrap_or(1),
+            per_page: usize::try_from(per_page).unwrap_or(1),
+        })
     }
 
     fn skipped(&self) -> usize {
@@ -259,8 +269,11 @@ mod tests {
         ] {
             assert_eq!(of(&same), computed, "{same}");
         }
-        for other in [json!({}), json!({"title": "y"}), json!({"title": "x", "labels": {"a": 1, "b": [{"c": 2, "d": 4}]}})]
-        {
+        for other in [
+            json!({}),
+            json!({"title": "y"}),
+            json!({"title": "x", "labels": {"a": 1, "b": [{"c": 2, "d": 4}]}}),
+        ] {
             assert_ne!(of(&other), computed, "{other}");
         }
     }

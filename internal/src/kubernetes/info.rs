@@ -79,7 +79,10 @@ impl GitalyRepository {
 /// The agent whose token is shown, and where its project's repository is.
 #[utoipa::path(
     get, path = "/api/v4/internal/kubernetes/agent_info", tag = "kubernetes",
-    responses((status = 200, description = "The agent", body = AgentInfo)),
+    responses(
+        (status = 200, description = "The agent", body = AgentInfo),
+        (status = 404, description = "The agent's project is gone", body = EndpointError),
+    ),
 )]
 pub(super) async fn agent_info(
     State(state): State<InternalState>,
@@ -121,8 +124,11 @@ pub(super) async fn project_info(
     let named = named.unwrap_or_default();
     let directory = state.0.access.directory.read();
     let is_id = named.bytes().all(|byte| byte.is_ascii_digit());
-    let project =
-        if is_id { named.parse().ok().and_then(|id| directory.project(id)) } else { directory.project_at(&named) };
+    let project = if is_id {
+        named.parse().ok().and_then(|id| directory.project(id))
+    } else {
+        directory.project_at(&named)
+    };
     let project = project.filter(|project| is_open(project)).ok_or(ApiError::NotFound(None))?;
     let gitaly = &state.0.config.gitaly;
     Ok(Json(ProjectInfo {

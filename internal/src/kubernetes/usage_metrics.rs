@@ -57,11 +57,16 @@ pub(super) async fn report(
 async fn append(state: &Inner, records: Vec<Record>) -> Result<(), ApiError> {
     let results = state.log.append(topics::EVENTS, records).await;
     // An error that a retry can't mend decides.
-    let Some(error) = results.into_iter().filter_map(Result::err).min_by_key(AppendError::is_retriable) else {
+    let Some(error) = results.into_iter().filter_map(Result::err).min_by_key(AppendError::is_retriable)
+    else {
         return Ok(());
     };
     tracing::warn!(%error, "the log did not take a usage report");
     let retry_after_s = state.config.body.retry_after_s;
     let reason = "the event log is not available";
-    Err(if error.is_retriable() { ApiError::Unavailable { reason, retry_after_s } } else { ApiError::Internal })
+    Err(if error.is_retriable() {
+        ApiError::Unavailable { reason, retry_after_s }
+    } else {
+        ApiError::Internal
+    })
 }

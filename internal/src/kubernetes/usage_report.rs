@@ -33,11 +33,7 @@ pub(super) enum IdsOf {
     Projects,
 }
 
-const fn counter(
-    name: &'static str,
-    older_parameter: Option<&'static str>,
-    event: &'static str,
-) -> Counter {
+const fn counter(name: &'static str, older_parameter: Option<&'static str>, event: &'static str) -> Counter {
     Counter { name, older_parameter, event }
 }
 
@@ -88,14 +84,17 @@ impl UsageReport {
         let counters = failures.optional(sent, "counters", object).flatten().unwrap_or_default();
         for counter in &COUNTERS {
             let name = format!("counters[{}]", counter.name);
-            let count = counters.get(counter.name).and_then(|count| failures.coerce(count, &name, integer)?);
+            let count =
+                counters.get(counter.name).and_then(|count| failures.coerce(count, &name, integer)?);
             counts.extend(count.map(|count| (counter, name, count)));
         }
-        let unique_counters = failures.optional(sent, "unique_counters", object).flatten().unwrap_or_default();
+        let unique_counters =
+            failures.optional(sent, "unique_counters", object).flatten().unwrap_or_default();
         let mut ids = Vec::new();
         for counter in &UNIQUE_COUNTERS {
             let name = format!("unique_counters[{}]", counter.name);
-            let list = unique_counters.get(counter.name).and_then(|list| failures.coerce(list, &name, integers)?);
+            let list =
+                unique_counters.get(counter.name).and_then(|list| failures.coerce(list, &name, integers)?);
             ids.extend(list.filter(|list| !list.is_empty()).map(|list| (counter, list)));
         }
         failures.check()?;

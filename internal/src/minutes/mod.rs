@@ -3,7 +3,7 @@
 mod packs;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use tally_directory::{Change, MinutePack, Namespace, State as Directory};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::administrator::{Administrator, WRITING};
-use crate::namespaces;
+use crate::namespaces::{self, Named};
 use crate::parameters::Parameters;
 use crate::refusal::{EndpointError, Refusal};
 use crate::state::InternalState;
@@ -64,7 +64,7 @@ impl From<&MinutePack> for PackAnswer {
 pub(crate) async fn buy(
     State(state): State<InternalState>,
     _: Administrator,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<Vec<PackAnswer>>), Refusal> {
     let sent = Parameters::read(request, &state.0.bodies).await?.into_fields();
@@ -108,7 +108,7 @@ pub(crate) async fn buy(
 pub(crate) async fn transfer(
     State(state): State<InternalState>,
     _: Administrator,
-    Path((id, target_id)): Path<(String, String)>,
+    Named((id, target_id)): Named<(String, String)>,
 ) -> Result<(StatusCode, Json<Moved>), Refusal> {
     let now = state.0.access.clock.now();
     let moved = state.0.access.directory.transact(now, |directory| {
@@ -122,7 +122,11 @@ pub(crate) async fn transfer(
 }
 
 /// The namespaces at both ends of a move, if minutes may move between them.
-fn ends<'d>(directory: &'d Directory, id: &str, target_id: &str) -> Result<(&'d Namespace, &'d Namespace), ApiError> {
+fn ends<'d>(
+    directory: &'d Directory,
+    id: &str,
+    target_id: &str,
+) -> Result<(&'d Namespace, &'d Namespace), ApiError> {
     let source = namespaces::find(directory, id, "Namespace")?;
     let target = namespaces::find(directory, target_id, "Target namespace")?;
     let problem = if source.parent_id.is_some() {

@@ -47,7 +47,9 @@ pub(super) fn parse(sent: &Fields) -> Result<Vec<Reconciliation>, ApiError> {
     let alerts = column(&items, "display_alert_from", date, &mut failures);
     failures.check()?;
     let mut by_namespace = BTreeMap::new();
-    for ((namespace_id, next_reconciliation_date), display_alert_from) in namespaces.into_iter().zip(dates).zip(alerts) {
+    for ((namespace_id, next_reconciliation_date), display_alert_from) in
+        namespaces.into_iter().zip(dates).zip(alerts)
+    {
         if let (Some(namespace_id), Some(next_reconciliation_date), Some(display_alert_from)) =
             (namespace_id, next_reconciliation_date, display_alert_from)
         {
@@ -68,7 +70,9 @@ fn items(sent: &Fields, failures: &mut Failures) -> Vec<Value> {
             }
             return items.clone();
         }
-        Some(Value::String(text)) if let Ok(Value::Array(items)) = serde_json::from_str(text) => return items,
+        Some(Value::String(text)) if let Ok(Value::Array(items)) = serde_json::from_str(text) => {
+            return items;
+        }
         Some(Value::Null) => {}
         Some(_) => failures.add(LIST, "is invalid"),
     }

@@ -4,14 +4,14 @@ mod answer;
 mod parameters;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use tally_directory::{Change, Subscription};
 use tally_service::api::{ApiError, Routes, Security};
 use utoipa_axum::routes;
 
 use crate::administrator::{Administrator, READING, WRITING};
-use crate::namespaces;
+use crate::namespaces::{self, Named};
 use crate::parameters::Parameters;
 use crate::refusal::{RecordRefusal, Refusal};
 use crate::state::{Inner, InternalState};
@@ -43,7 +43,7 @@ pub(crate) fn routes() -> Routes<InternalState> {
 pub(crate) async fn create(
     State(state): State<InternalState>,
     _: Administrator,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<SubscriptionAnswer>), Refusal> {
     let sent = Parameters::read(request, &state.0.bodies).await?.into_fields();
@@ -70,7 +70,7 @@ pub(crate) async fn create(
 pub(crate) async fn update(
     State(state): State<InternalState>,
     _: Administrator,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     request: Request,
 ) -> Result<Json<SubscriptionAnswer>, Refusal> {
     let sent = Parameters::read(request, &state.0.bodies).await?.into_fields();
@@ -91,7 +91,7 @@ pub(crate) async fn update(
 pub(crate) async fn show(
     State(state): State<InternalState>,
     _: Administrator,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<SubscriptionAnswer>, Refusal> {
     let directory = state.0.access.directory.read();
     let namespace = namespaces::find(&directory, &id, "Namespace")?;

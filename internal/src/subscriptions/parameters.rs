@@ -169,7 +169,9 @@ mod tests {
 
     #[test]
     fn a_plans_name_is_its_code_in_capitals() {
-        for (code, name) in [("silver", "Silver"), ("ultimate_trial", "Ultimate Trial"), ("", ""), ("élan", "Élan")] {
+        for (code, name) in
+            [("silver", "Silver"), ("ultimate_trial", "Ultimate Trial"), ("", ""), ("élan", "Élan")]
+        {
             assert_eq!(plan_name(code), name);
         }
     }

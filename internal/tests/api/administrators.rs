@@ -73,7 +73,8 @@ async fn an_administrators_token_needs_the_scope_for_what_it_does() {
         let needed = if is_read { "api read_api" } else { "api" };
         let reader = world.call(method, path, &[("TOKEN", "glpat-root-reader")], None).await.parts();
         assert_eq!(reader == (403, insufficient(needed)), !is_read, "{method} {path}: {reader:?}");
-        let user_reader = world.call(method, path, &[("TOKEN", "glpat-root-user-reader")], None).await.parts();
+        let user_reader =
+            world.call(method, path, &[("TOKEN", "glpat-root-user-reader")], None).await.parts();
         assert_eq!(user_reader, (403, insufficient(needed)), "{method} {path}");
     }
 }
@@ -82,14 +83,19 @@ async fn an_administrators_token_needs_the_scope_for_what_it_does() {
 async fn a_namespace_is_found_by_id_and_by_path_or_not_at_all() {
     let world = World::new();
     for found in ["10", "group", "11", "group%2Fsub"] {
-        let (status, body) = world.administer("GET", &format!("/namespaces/{found}/gitlab_subscription"), json!({})).await;
+        let (status, body) =
+            world.administer("GET", &format!("/namespaces/{found}/gitlab_subscription"), json!({})).await;
         assert_eq!((status, body), (404, json!({"message": "404 GitlabSubscription Not Found"})), "{found}");
     }
     let pack = json!({"packs": [{"number_of_minutes": 1, "expires_at": "2027-01-01", "purchase_xid": "x"}]});
     for absent in ["99", "grou", "group%2Fno", "99999999999999999999", "-10", "%20"] {
         for (method, path, body) in [
             ("GET", format!("/namespaces/{absent}/gitlab_subscription"), json!({})),
-            ("POST", format!("/namespaces/{absent}/gitlab_subscription"), json!({"start_date": "2026-01-01"})),
+            (
+                "POST",
+                format!("/namespaces/{absent}/gitlab_subscription"),
+                json!({"start_date": "2026-01-01"}),
+            ),
             ("PUT", format!("/namespaces/{absent}/gitlab_subscription"), json!({})),
             ("POST", format!("/namespaces/{absent}/minutes"), pack.clone()),
             ("PATCH", format!("/namespaces/{absent}/minutes/move/12"), json!({})),
@@ -97,5 +103,10 @@ async fn a_namespace_is_found_by_id_and_by_path_or_not_at_all() {
             let answer = world.administer(method, &path, body).await;
             assert_eq!(answer, (404, json!({"message": "404 Namespace Not Found"})), "{method} {path}");
         }
+    }
+    for (method, path) in [("POST", "/namespaces/%FF/minutes"), ("PATCH", "/namespaces/10/minutes/move/%C3")]
+    {
+        let answer = world.administer(method, path, json!({})).await;
+        assert_eq!(answer, (404, json!({"message": "404 Not Found"})), "{method} {path}");
     }
 }

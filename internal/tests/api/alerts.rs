@@ -24,7 +24,8 @@ async fn list(world: &World, query: &str) -> (Vec<String>, String, String) {
 #[tokio::test]
 async fn an_alert_is_stored_with_the_agents_project_and_counted_when_it_comes_again() {
     let world = World::new();
-    let alert = json!({"title": "minimal", "message": "network problem", "evalMatches": [{"value": 1, "tags": {}}]});
+    let alert =
+        json!({"title": "minimal", "message": "network problem", "evalMatches": [{"value": 1, "tags": {}}]});
     report(&world, alert.clone()).await;
     world.pass(60);
     report(&world, alert.clone()).await;
@@ -45,7 +46,8 @@ async fn a_fingerprint_of_its_own_makes_different_alerts_the_same() {
     report(&world, json!({"title": "second", "fingerprint": "abc"})).await;
     report(&world, json!({"title": "first"})).await;
     let (_, body) = world.call("GET", LIST, &[("TOKEN", ROOT)], None).await.parts();
-    let summary: Vec<_> = body.as_array().unwrap().iter().map(|alert| (&alert["title"], &alert["events"])).collect();
+    let summary: Vec<_> =
+        body.as_array().unwrap().iter().map(|alert| (&alert["title"], &alert["events"])).collect();
     assert_eq!(summary, [(&json!("first"), &json!(1)), (&json!("second"), &json!(2))]);
 }
 
@@ -54,13 +56,17 @@ async fn the_same_alert_in_two_projects_is_two_alerts() {
     let world = World::new();
     report(&world, json!({"title": "x"})).await;
     let signed = kas_token();
-    let staging = [("Gitlab-Kas-Api-Request", signed.as_str()), ("Authorization", "Bearer agent-token-of-staging")];
+    let staging =
+        [("Gitlab-Kas-Api-Request", signed.as_str()), ("Authorization", "Bearer agent-token-of-staging")];
     world.call("POST", REPORT, &staging, Some(&json!({"alert": {"title": "x"}}))).await;
     for (project, agent, id) in [("100", 7, 1), ("group%2Fsub%2Fopen", 8, 2)] {
         let path = format!("/projects/{project}/alert_management_alerts");
         let (_, body) = world.call("GET", &path, &[("TOKEN", ROOT)], None).await.parts();
         let [alert] = body.as_array().unwrap().as_slice() else { panic!("{body}") };
-        assert_eq!((&alert["agent_id"], &alert["id"], &alert["events"]), (&json!(agent), &json!(id), &json!(1)));
+        assert_eq!(
+            (&alert["agent_id"], &alert["id"], &alert["events"]),
+            (&json!(agent), &json!(id), &json!(1))
+        );
     }
 }
 

@@ -53,7 +53,11 @@ async fn only_the_agent_server_gets_in() {
             if *gets_in {
                 assert!(answer.status.is_success(), "{path} {signed:?}: {answer:?}");
             } else {
-                assert_eq!(answer.parts(), (401, json!({"message": "401 Unauthorized"})), "{path} {signed:?}");
+                assert_eq!(
+                    answer.parts(),
+                    (401, json!({"message": "401 Unauthorized"})),
+                    "{path} {signed:?}"
+                );
             }
         }
     }

@@ -24,9 +24,11 @@ async fn packs_are_bought_once_however_often_they_are_sent() {
     let world = World::new();
     let bought = world.administer("POST", PATH, json!({"packs": [sent("a", 1000), sent("b", 500)]})).await;
     assert_eq!(bought, (201, json!([answered(10, "a", 1000), answered(10, "b", 500)])));
-    let again = world.administer("POST", PATH, json!({"packs": [sent("b", 9), sent("c", 1), sent("c", 2)]})).await;
+    let again =
+        world.administer("POST", PATH, json!({"packs": [sent("b", 9), sent("c", 1), sent("c", 2)]})).await;
     assert_eq!(again, (201, json!([answered(10, "b", 500), answered(10, "c", 1), answered(10, "c", 1)])));
-    let elsewhere = world.administer("POST", "/namespaces/other/minutes", json!({"packs": [sent("a", 1)]})).await;
+    let elsewhere =
+        world.administer("POST", "/namespaces/other/minutes", json!({"packs": [sent("a", 1)]})).await;
     assert_eq!(elsewhere, (201, json!([answered(10, "a", 1000)])));
     assert_eq!(packs_of(&world, 10), ["a", "b", "c"]);
     assert_eq!(packs_of(&world, 12), [""; 0]);
@@ -98,7 +100,11 @@ async fn all_packs_of_a_namespace_move() {
     assert_eq!(world.administer("PATCH", "/namespaces/group/minutes/move/other", json!({})).await, moved);
     assert_eq!((packs_of(&world, 10), packs_of(&world, 12)), (vec![], vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(packs_of(&world, 13), ["c"]);
-    assert_eq!(world.administer("PATCH", "/namespaces/10/minutes/move/12", json!({})).await, moved, "nothing to move");
+    assert_eq!(
+        world.administer("PATCH", "/namespaces/10/minutes/move/12", json!({})).await,
+        moved,
+        "nothing to move"
+    );
     let again = world.administer("POST", PATH, json!({"packs": [sent("a", 1)]})).await;
     assert_eq!(again, (201, json!([answered(12, "a", 1000)])), "a purchase stays known where it went");
 }

@@ -32,7 +32,8 @@ async fn each_namespace_has_one_row_which_is_replaced() {
     assert_eq!(world.administer("PUT", PATH, list(&second)).await, (200, json!(200)));
     assert_eq!(stored(&world), ["10 2026-07-02 2026-06-30", "12 2026-06-12 2026-06-05"]);
     assert_eq!(world.administer("PUT", PATH, list(&[])).await, (200, json!(200)));
-    let as_text = json!({"upcoming_reconciliations": json!([row(json!(12), "2026-08-02", "2026-08-01")]).to_string()});
+    let as_text =
+        json!({"upcoming_reconciliations": json!([row(json!(12), "2026-08-02", "2026-08-01")]).to_string()});
     assert_eq!(world.administer("PUT", PATH, as_text).await, (200, json!(200)));
     assert_eq!(stored(&world), ["10 2026-07-02 2026-06-30", "12 2026-08-02 2026-08-01"]);
 }
@@ -48,11 +49,15 @@ async fn one_row_that_does_not_fit_keeps_all_from_being_written() {
     for (sent, error) in [
         (
             json!({}),
-            format!("upcoming_reconciliations is missing, {namespace_is} missing, {next_is} missing, {alert_is} missing"),
+            format!(
+                "upcoming_reconciliations is missing, {namespace_is} missing, {next_is} missing, {alert_is} missing"
+            ),
         ),
         (
             json!({"upcoming_reconciliations": {"namespace_id": 10}}),
-            format!("upcoming_reconciliations is invalid, {namespace_is} missing, {next_is} missing, {alert_is} missing"),
+            format!(
+                "upcoming_reconciliations is invalid, {namespace_is} missing, {next_is} missing, {alert_is} missing"
+            ),
         ),
         (with(json!({})), format!("{namespace_is} missing, {next_is} missing, {alert_is} missing")),
         (with(row(json!(null), "2026-06-13", "2026-06-06")), format!("{namespace_is} empty")),

@@ -26,11 +26,19 @@ fn usual(seats: i64) -> Value {
 #[tokio::test]
 async fn a_subscription_is_created_shown_and_changed() {
     let world = World::new();
-    let created = world.administer("POST", PATH, json!({"start_date": "2020-07-15", "plan_code": "silver", "seats": 10}));
+    let created = world.administer(
+        "POST",
+        PATH,
+        json!({"start_date": "2020-07-15", "plan_code": "silver", "seats": 10}),
+    );
     assert_eq!(created.await, (201, usual(10)));
     assert_eq!(world.administer("GET", PATH, json!({})).await, (200, usual(10)));
     assert_eq!(world.administer("PUT", PATH, json!({"seats": 3})).await, (200, usual(3)));
-    assert_eq!(world.administer("PUT", PATH, json!({})).await, (200, usual(3)), "nothing sent, nothing changed");
+    assert_eq!(
+        world.administer("PUT", PATH, json!({})).await,
+        (200, usual(3)),
+        "nothing sent, nothing changed"
+    );
 
     let all = json!({
         "start_date": "2021-01-01", "end_date": "2022-01-01", "plan_code": "ultimate_trial", "seats": 80,
@@ -57,7 +65,9 @@ async fn a_subscription_is_created_shown_and_changed() {
 async fn parameters_are_taken_from_the_query_and_null_takes_away() {
     let world = World::new();
     let root = [("TOKEN", ROOT)];
-    let path = format!("{PATH}?start_date=2020-07-15&plan_code=silver&seats=10&end_date=2021-07-15&auto_renew=false");
+    let path = format!(
+        "{PATH}?start_date=2020-07-15&plan_code=silver&seats=10&end_date=2021-07-15&auto_renew=false"
+    );
     let (status, body) = world.call("POST", &path, &root, None).await.parts();
     assert_eq!((status, &body["plan"]["auto_renew"]), (201, &json!(false)));
     assert_eq!(body["billing"]["subscription_end_date"], "2021-07-15");
@@ -107,7 +117,10 @@ async fn what_does_not_fit_is_refused_and_changes_nothing() {
     for (sent, body) in [
         (json!({}), error("start_date is missing")),
         (json!({"seats": "many"}), error("start_date is missing, seats is invalid")),
-        (json!({"start_date": "soon", "end_date": "later"}), error("start_date is invalid, end_date is invalid")),
+        (
+            json!({"start_date": "soon", "end_date": "later"}),
+            error("start_date is invalid, end_date is invalid"),
+        ),
         (
             json!({
                 "start_date": date, "plan_code": [], "seats": {}, "max_seats_used": "x", "auto_renew": "maybe", "trial": 2,

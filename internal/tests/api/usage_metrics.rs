@@ -37,7 +37,11 @@ async fn each_count_is_one_event_whose_number_the_metric_sums() {
         (json!({"gitops_sync_count": 5}), "counts.kubernetes_agent_gitops_sync", 5),
         (json!({"k8s_api_proxy_request_count": "7"}), "counts.kubernetes_agent_k8s_api_proxy_request", 7),
         (json!({"counters": {"gitops_sync": 1}}), "counts.kubernetes_agent_gitops_sync", 1),
-        (json!({"counters": {"k8s_api_proxy_request": 2.9}}), "counts.kubernetes_agent_k8s_api_proxy_request", 2),
+        (
+            json!({"counters": {"k8s_api_proxy_request": 2.9}}),
+            "counts.kubernetes_agent_k8s_api_proxy_request",
+            2,
+        ),
         (
             json!({"counters": {"flux_git_push_notifications_total": 3}}),
             "counts.kubernetes_agent_flux_git_push_notifications_total",
@@ -93,12 +97,18 @@ async fn each_id_is_one_event_that_the_metric_counts_once() {
         assert_eq!(report(&world, &sent).await, (204, json!("")), "{name}");
         let events = &world.events()[before..];
         let of = |event: &TrackedEvent<'static>| {
-            (event.user_id, event.project_id, event.namespace_id, event.property("agent_id").map(|id| id.clone().into_owned()))
+            (
+                event.user_id,
+                event.project_id,
+                event.namespace_id,
+                event.property("agent_id").map(|id| id.clone().into_owned()),
+            )
         };
         assert_eq!(events.iter().map(of).collect::<Vec<_>>(), expected, "{name}");
         for event in events {
             let key_path = format!("redis_hll_counters.kubernetes_agent.{name}");
-            let expected = ["monthly", "weekly"].map(|frame| (format!("{key_path}_{frame}"), "one id".to_owned()));
+            let expected =
+                ["monthly", "weekly"].map(|frame| (format!("{key_path}_{frame}"), "one id".to_owned()));
             assert_eq!(effects(event), expected, "{name}");
         }
     }
@@ -151,10 +161,12 @@ async fn nothing_counted_is_fine_and_leaves_no_trace() {
 async fn what_is_no_count_and_no_list_is_refused_and_nothing_is_counted() {
     let world = World::new();
     let error = |text: &str| json!({"error": text});
-    let negative =
-        |name: &str| json!({"message": format!("400 Bad request - {name} must be greater than or equal to zero")});
+    let negative = |name: &str| json!({"message": format!("400 Bad request - {name} must be greater than or equal to zero")});
     for (sent, body) in [
-        (json!({"gitops_sync_count": "string", "k8s_api_proxy_request_count": 1}), error("gitops_sync_count is invalid")),
+        (
+            json!({"gitops_sync_count": "string", "k8s_api_proxy_request_count": 1}),
+            error("gitops_sync_count is invalid"),
+        ),
         (json!({"k8s_api_proxy_request_count": []}), error("k8s_api_proxy_request_count is invalid")),
         (
             json!({"gitops_sync_count": {}, "k8s_api_proxy_request_count": true}),
@@ -165,7 +177,10 @@ async fn what_is_no_count_and_no_list_is_refused_and_nothing_is_counted() {
         (json!({"counters": 5}), error("counters is invalid")),
         (json!({"counters": ["gitops_sync"]}), error("counters is invalid")),
         (json!({"counters": {"gitops_sync": "x"}}), error("counters[gitops_sync] is invalid")),
-        (json!({"counters": {"gitops_sync": 1, "k8s_api_proxy_request": -2}}), negative("counters[k8s_api_proxy_request]")),
+        (
+            json!({"counters": {"gitops_sync": 1, "k8s_api_proxy_request": -2}}),
+            negative("counters[k8s_api_proxy_request]"),
+        ),
         (json!({"unique_counters": "x"}), error("unique_counters is invalid")),
         (
             json!({"unique_counters": {"agent_users_using_ci_tunnel": 1}}),
@@ -186,7 +201,12 @@ async fn a_report_that_the_log_does_not_take_is_not_answered_as_counted() {
     let world = World::new();
     world.refuse(Some(AppendError::Unavailable("no broker".to_owned())));
     let answer = world
-        .call("POST", PATH, &[("Gitlab-Kas-Api-Request", &kas_token())], Some(&json!({"gitops_sync_count": 1})))
+        .call(
+            "POST",
+            PATH,
+            &[("Gitlab-Kas-Api-Request", &kas_token())],
+            Some(&json!({"gitops_sync_count": 1})),
+        )
         .await;
     let body = json!({"message": "503 Service Unavailable - the event log is not available"});
     assert_eq!(answer.parts(), (503, body));

@@ -116,7 +116,8 @@ impl Clock for TestClock {
 pub struct World {
     pub directory: Arc<Directory>,
     pub log: Arc<KeepingLog>,
-    pub document: utoipa::openapi::OpenApi,
+    /// The OpenAPI document, as JSON.
+    document: Value,
     clock: Arc<TestClock>,
     router: Router,
     folder: tempfile::TempDir,
@@ -164,6 +165,7 @@ impl World {
             registry: Registry::new(),
         };
         let (router, document) = tally_internal::router(InternalState::new(config, dependencies).unwrap());
+        let document = serde_json::to_value(document).unwrap();
         Self { directory, log, document, clock, router: with_fallbacks(router), folder }
     }
 
@@ -191,7 +193,13 @@ impl World {
     }
 
     /// A call with a JSON body, or none.
-    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("/api/v4{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -206,7 +214,23 @@ impl World {
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        self.assert_documented(method, path, parts.status);
         Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    /// Whatever an endpoint answers is documented, faults of ours excepted.
+    fn assert_documented(&self, method: &str, path: &str, status: StatusCode) {
+        let path = format!("/api/v4{}", path.split('?').next().unwrap());
+        let is_it = |template: &str| {
+            let (template, path) = (template.split('/'), path.split('/'));
+            template.clone().count() == path.clone().count()
+                && template.zip(path).all(|(name, part)| name.starts_with('{') || name == part)
+        };
+        let paths = self.document["paths"].as_object().unwrap();
+        let (_, item) = paths.iter().find(|(template, _)| is_it(template)).expect("every path is documented");
+        let Some(operation) = item.get(method.to_lowercase()) else { return };
+        let is_documented = !operation["responses"][status.as_str()].is_null();
+        assert!(is_documented || status == 500, "{method} {path} answers {status}");
     }
 
     /// The same with the administrator's token.
