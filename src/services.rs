@@ -86,7 +86,7 @@ impl Process {
             registry: self.registry.clone(),
         };
         let ingest = Ingest::new(self.config.ingest.clone(), dependencies)?;
-        self.add_routes(tally_ingest::router(ingest));
+        self.add_routes(tally_ingest::router(ingest).0);
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl Process {
             registry: self.registry.clone(),
         };
         let state = QueryState::new(self.config.query.clone(), deps);
-        self.add_routes(tally_query::router(state));
+        self.add_routes(tally_query::router(state).0);
     }
 
     /// The processor's work, to run beside serving.

@@ -98,7 +98,7 @@ fn service() -> Router {
         framings: Framings::default(),
         registry: prometheus::Registry::new(),
     };
-    router(Ingest::new(IngestConfig::default(), dependencies).unwrap())
+    router(Ingest::new(IngestConfig::default(), dependencies).unwrap()).0
 }
 
 /// CPU-seconds of all requests through the router, without sockets.

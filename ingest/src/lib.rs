@@ -7,6 +7,7 @@ mod admit;
 mod append;
 mod config;
 mod contributions;
+mod document;
 mod metrics;
 mod parse;
 mod service;

@@ -11,12 +11,14 @@ use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
 use tally_schemas::{ContributionIds, DropReason, Framings, Matcher};
-use tally_service::api::{self, Access, BodyReader};
+use tally_service::api::{self, Access, BodyReader, Routes, Security};
 use tally_service::clock::Clock;
 use tally_service::http::{self, HttpConfig};
 use tally_service::randomness::Randomness;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
 
 use crate::config::{IngestConfig, InvalidConfig};
 use crate::contributions;
@@ -96,19 +98,21 @@ impl FromRef<Ingest> for Access {
     }
 }
 
-/// The routes of ingest, without a fallback, so that they can be merged with other services' routes.
-pub fn router(ingest: Ingest) -> Router {
-    Router::new()
-        .route("/api/v4/usage_data/track_event", api::post(track::track_event))
-        .route("/api/v4/usage_data/track_events", api::post(track::track_events))
-        .route("/api/v4/tally/contributions", api::post(contributions::post))
-        .route_layer(middleware::from_fn_with_state(ingest.clone(), count_requests))
-        .with_state(ingest)
+/// The routes of ingest and their document, without a fallback, so that they can be merged with other services' routes.
+pub fn router(ingest: Ingest) -> (Router, OpenApi) {
+    let (router, document) = Routes::new()
+        .secured(Security::Token(track::TRACKING), routes!(track::track_event))
+        .secured(Security::Token(track::TRACKING), routes!(track::track_events))
+        .secured(Security::Token(contributions::POSTING), routes!(contributions::post))
+        .into_parts();
+    let router = router.route_layer(middleware::from_fn_with_state(ingest.clone(), count_requests));
+    (router.with_state(ingest), document)
 }
 
 /// Serves ingest alone on a bound listener until `shutdown`, then drains.
 pub async fn serve(listener: TcpListener, http: HttpConfig, ingest: Ingest, shutdown: CancellationToken) {
-    http::serve(listener, api::with_fallbacks(router(ingest)), http, shutdown).await;
+    let (router, _) = router(ingest);
+    http::serve(listener, api::with_fallbacks(router), http, shutdown).await;
 }
 
 async fn count_requests(

@@ -10,14 +10,28 @@ use tally_service::api::{ApiError, Caller};
 
 use crate::admit::{self, admit};
 use crate::append::append;
+use crate::document::{TrackEvent, TrackEventForm, TrackEvents, Tracked};
 use crate::parse::{self, EventParameters, Failures, Naming, Rules};
 use crate::service::{Ingest, Inner};
 use crate::verdict::Verdicts;
 
 /// What may track events.
-const TRACKING: &[Scope] = &[Scope::Api, Scope::AiWorkflows];
+pub(crate) const TRACKING: &[Scope] = &[Scope::Api, Scope::AiWorkflows];
 
-/// `POST /usage_data/track_event`.
+/// Track an event
+///
+/// Answered once the event is durable.
+#[utoipa::path(
+    post,
+    path = "/api/v4/usage_data/track_event",
+    tag = "usage data",
+    params(("Prefer" = Option<String>, Header, description = "`return=representation` asks for a verdict")),
+    request_body(content(
+        (TrackEvent = "application/json"),
+        (TrackEventForm = "application/x-www-form-urlencoded"),
+    )),
+    responses((status = 200, description = "The event is kept", body = Tracked)),
+)]
 pub(crate) async fn track_event(
     State(ingest): State<Ingest>,
     caller: Caller,
@@ -32,7 +46,17 @@ pub(crate) async fn track_event(
     track(ingest, &caller, vec![event.parameters], wants_verdicts).await
 }
 
-/// `POST /usage_data/track_events`.
+/// Track up to 50 events
+///
+/// All or nothing: one event that is not well-formed refuses the request. Answered once the events are durable.
+#[utoipa::path(
+    post,
+    path = "/api/v4/usage_data/track_events",
+    tag = "usage data",
+    params(("Prefer" = Option<String>, Header, description = "`return=representation` asks for verdicts")),
+    request_body = TrackEvents,
+    responses((status = 200, description = "The events are kept", body = Tracked)),
+)]
 pub(crate) async fn track_events(
     State(ingest): State<Ingest>,
     caller: Caller,

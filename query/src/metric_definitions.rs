@@ -9,7 +9,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use serde_yaml_ng::{Mapping, Value};
 use tally_schemas::{Definitions, Metric, Status};
-use tally_service::api::{ApiError, parameter};
+use tally_service::api::ApiError;
+use tally_service::api::parameter::Reader;
 
 use crate::state::QueryState;
 
@@ -34,14 +35,24 @@ impl MetricDefinitionTexts {
     }
 }
 
-/// Of an `include_paths` that is given twice the last counts, as in Rack.
+/// Metric definitions
+///
+/// Every active or broken definition, one a key path, with its fields as in its file.
+#[utoipa::path(
+    get,
+    path = "/api/v4/usage_data/metric_definitions",
+    tag = "usage data",
+    params(("include_paths" = Option<bool>, Query, description = "Whether to add each definition's file")),
+    responses((status = 200, description = "A YAML sequence", body = String, content_type = "application/yaml")),
+)]
+// Of an `include_paths` that is given twice the last counts, as in Rack.
 pub(crate) async fn metric_definitions(
     State(state): State<QueryState>,
     Query(sent): Query<HashMap<String, String>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let include_paths = parameter::boolean(sent.get("include_paths").map_or("", String::as_str))
-        .map_err(|parameter::Invalid| ApiError::BadParameters("include_paths is invalid".to_owned()))?;
-    let text = state.definition_texts.text(include_paths.unwrap_or(false));
+    let mut read = Reader::new(&sent);
+    let include_paths = read.boolean("include_paths").unwrap_or(false);
+    let text = state.definition_texts.text(read.finish(include_paths)?);
     Ok(([(header::CONTENT_TYPE, "application/yaml")], text))
 }
 

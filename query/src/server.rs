@@ -6,34 +6,36 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing;
-use tally_service::api;
+use tally_service::api::{self, Routes, Security};
 use tally_service::http::HttpConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
 
 use crate::state::QueryState;
 use crate::{cube, events, metric_definitions, service_ping};
 
-/// All endpoints of the query service, with absolute paths, ready to merge with those of other services. Paths that
-/// nobody offers are the outermost router's affair.
-pub fn router(state: QueryState) -> Router {
-    let load = routing::get(cube::http::get_load).post(cube::http::post_load);
-    Router::new()
-        .route("/api/v4/usage_data/service_ping", api::get(service_ping::http::service_ping))
-        .route("/api/v4/usage_data/metric_definitions", api::get(metric_definitions::metric_definitions))
-        .route(
-            "/api/v4/projects/{id}/product_analytics/request/load",
-            api::route::offered("OPTIONS, GET, HEAD, POST", load),
+/// All endpoints of the query service, with absolute paths, and their document, ready to merge with those of other
+/// services. Paths that nobody offers are the outermost router's affair.
+pub fn router(state: QueryState) -> (Router, OpenApi) {
+    let (router, document) = Routes::new()
+        .secured(
+            Security::Administrator(service_ping::http::SCOPES),
+            routes!(service_ping::http::service_ping),
         )
-        .route("/api/v4/events", api::get(events::http::own_events))
-        .route_layer(middleware::from_fn_with_state(state.clone(), measure))
-        .with_state(state)
+        .routes(routes!(metric_definitions::metric_definitions))
+        .secured(Security::Token(cube::http::SCOPES), routes!(cube::http::get_load, cube::http::post_load))
+        .into_parts();
+    let router = router.route("/api/v4/events", api::get(events::http::own_events));
+    let router = router.route_layer(middleware::from_fn_with_state(state.clone(), measure));
+    (router.with_state(state), document)
 }
 
 /// Serves the query service alone on a bound listener until `shutdown`, then lets requests under way finish.
 pub async fn serve(listener: TcpListener, http: HttpConfig, state: QueryState, shutdown: CancellationToken) {
-    tally_service::http::serve(listener, api::with_fallbacks(router(state)), http, shutdown).await;
+    let (router, _) = router(state);
+    tally_service::http::serve(listener, api::with_fallbacks(router), http, shutdown).await;
 }
 
 async fn measure(State(state): State<QueryState>, request: Request, next: Next) -> Response {

@@ -65,7 +65,9 @@ impl<'o, 'p> Fields<'o, 'p> {
     pub(super) fn ids(&mut self, field: &str) -> Vec<i64> {
         let items = match self.value(field) {
             None => return Vec::new(),
-            Some(Value::Array(items)) => items.iter().map(|item| coerce::integer(&Scalar::from(item))).collect(),
+            Some(Value::Array(items)) => {
+                items.iter().map(|item| coerce::integer(&Scalar::from(item))).collect()
+            }
             Some(_) => Err(coerce::Invalid),
         };
         let ids: Option<Vec<Option<i64>>> = self.or_invalid(field, items.map(Some));

@@ -18,14 +18,25 @@ use tally_schemas::{Contribution, topics};
 use tally_service::api::{ApiError, Caller};
 
 use crate::append::append;
+use crate::document::{ContributionIds, Contributions};
 use crate::service::{Ingest, Inner};
 use posted::{Items, Posted};
 use read::Reader;
 
 /// What may post contributions.
-const POSTING: &[Scope] = &[Scope::Api];
+pub(crate) const POSTING: &[Scope] = &[Scope::Api];
 
-/// `POST /tally/contributions`.
+/// Record contributions
+///
+/// What the Events API lists: one record, or up to 500. Answered once the records are durable.
+#[utoipa::path(
+    post,
+    path = "/api/v4/tally/contributions",
+    operation_id = "post_contributions",
+    tag = "events",
+    request_body = Contributions,
+    responses((status = 201, description = "The records are kept", body = ContributionIds)),
+)]
 pub(crate) async fn post(
     State(ingest): State<Ingest>,
     caller: Caller,

@@ -19,7 +19,9 @@ use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
 };
 use tally_ingest::{Dependencies, Ingest, IngestConfig};
-use tally_schemas::{Contribution, ContributionIds, Definitions, Framing, Framings, Matcher, TrackedEvent, topics};
+use tally_schemas::{
+    Contribution, ContributionIds, Definitions, Framing, Framings, Matcher, TrackedEvent, topics,
+};
 use tally_service::api;
 use tally_service::clock::FixedClock;
 use tally_service::randomness::Randomness;
@@ -205,7 +207,7 @@ impl App {
             registry: registry.clone(),
         };
         let ingest = Ingest::new(config, dependencies).unwrap();
-        let router = api::with_fallbacks(tally_ingest::router(ingest.clone()));
+        let router = api::with_fallbacks(tally_ingest::router(ingest.clone()).0);
         Self { log, registry, ingest, router, _folder: folder }
     }
 

@@ -9,22 +9,38 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tally_directory::{AccessLevel, Directory, Principal, Project, ProjectLookup, Scope};
 use tally_service::api::{ApiError, Caller, MalformedBody};
+use tally_service::described;
 
 use super::error::CubeError;
 use crate::state::QueryState;
 use crate::warehouse::WarehouseError;
 
 /// The scopes that may read a project's analytics.
-const SCOPES: &[Scope] = &[Scope::Api, Scope::ReadApi];
+pub(crate) const SCOPES: &[Scope] = &[Scope::Api, Scope::ReadApi];
 
 /// The least role in a project whose members may read its analytics. GitLab refuses guests.
 const LEAST_ROLE: AccessLevel = AccessLevel::Reporter;
 
 /// What is said of a project that isn't there, or not for this caller.
 const NO_PROJECT: ApiError = ApiError::NotFound(Some("Project"));
+
+described! {
+    /// The body of a load request.
+    struct Load = json!({
+        "type": "object",
+        "required": ["query"],
+        "properties": {
+            "query": {
+                "description": "Cube's query: measures, dimensions, timeDimensions, filters, segments, order, limit, ...",
+                "example": {"measures": ["TrackedEvents.count"]},
+            },
+            "queryType": {"description": "`multi`, the default, or `regular`"},
+        },
+    });
+}
 
 /// What a load request holds. GitLab ignores other fields.
 #[derive(Debug, Deserialize)]
@@ -34,7 +50,21 @@ pub(crate) struct LoadRequest {
     query_type: Option<String>,
 }
 
-/// `GET …/load?query=<JSON>&queryType=multi`. Of a parameter that is given twice the last counts, as in Rack.
+/// Query a project's analytics
+///
+/// Answers a query in Cube's form over the project's events. A refused query is answered in Cube's words.
+#[utoipa::path(
+    get,
+    path = "/api/v4/projects/{id}/product_analytics/request/load",
+    tag = "product analytics",
+    params(
+        ("id" = String, Path, description = "The project's id or full path"),
+        ("query" = String, Query, description = "The query, as JSON"),
+        ("queryType" = Option<String>, Query, description = "`multi`, the default, or `regular`"),
+    ),
+    responses((status = 200, description = "The result", body = Object)),
+)]
+// Of a parameter that is given twice the last counts, as in Rack.
 pub(crate) async fn get_load(
     State(state): State<QueryState>,
     caller: Caller,
@@ -47,7 +77,17 @@ pub(crate) async fn get_load(
     answer(&state, tenant, request).await
 }
 
-/// `POST …/load` with a JSON body.
+/// Query a project's analytics
+///
+/// As GET, with the query in the body.
+#[utoipa::path(
+    post,
+    path = "/api/v4/projects/{id}/product_analytics/request/load",
+    tag = "product analytics",
+    params(("id" = String, Path, description = "The project's id or full path")),
+    request_body = Load,
+    responses((status = 200, description = "The result", body = Object)),
+)]
 pub(crate) async fn post_load(
     State(state): State<QueryState>,
     caller: Caller,

@@ -9,8 +9,17 @@ use tally_service::api::{ApiError, Caller};
 use crate::state::QueryState;
 
 /// The scopes that may read the ping.
-const SCOPES: &[Scope] = &[Scope::Api, Scope::ReadServicePing];
+pub(crate) const SCOPES: &[Scope] = &[Scope::Api, Scope::ReadServicePing];
 
+/// The Service Ping
+///
+/// The payload that would be sent, with every metric's value at its key path.
+#[utoipa::path(
+    get,
+    path = "/api/v4/usage_data/service_ping",
+    tag = "usage data",
+    responses((status = 200, description = "The payload", body = Object)),
+)]
 pub(crate) async fn service_ping(
     State(state): State<QueryState>,
     caller: Caller,

@@ -83,7 +83,7 @@ impl TestApp {
         };
         let config =
             QueryConfig { external_url: "https://tally.example.com".to_owned(), ..QueryConfig::default() };
-        Self { store, router: with_fallbacks(router(QueryState::new(config, deps))) }
+        Self { store, router: with_fallbacks(router(QueryState::new(config, deps)).0) }
     }
 
     /// Runs a statement as it stands.

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use utoipa::openapi::{Components, Info, OpenApi, Server};
+use utoipa::openapi::{Components, Info, OpenApi, RefOr, Schema, Server};
 
 use crate::api::security::{
     AGENT, AGENT_SERVER, BEARER, PRIVATE_TOKEN, PRIVATE_TOKEN_PARAMETER, SECRET_TOKEN, SHARED_SECRET,
@@ -197,6 +197,35 @@ pub fn components() -> Components {
         },
     });
     serde_json::from_value(components).expect("the components are OpenAPI's")
+}
+
+/// A schema out of its JSON text, for what Rust's types can't say: a body that is read more leniently than any type is.
+pub fn schema(json: Value) -> RefOr<Schema> {
+    serde_json::from_value(json).expect("the schema is OpenAPI's")
+}
+
+/// Declares a type that exists for the document only: a component under its name, with the schema that the JSON is.
+///
+/// ```
+/// tally_service::described! {
+///     /// A yes or no.
+///     struct Answer = serde_json::json!({"type": "string", "enum": ["yes", "no"]});
+/// }
+/// ```
+#[macro_export]
+macro_rules! described {
+    ($($(#[$doc:meta])* $visibility:vis struct $name:ident = $json:expr;)+) => {$(
+        $(#[$doc])*
+        $visibility struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::api::openapi::schema($json)
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    )+};
 }
 
 /// One document out of several services' documents. `server` is the address people reach the instance at; empty: the

@@ -2,6 +2,7 @@
 //! the order of reading, joined by comma and space.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
 use std::str::FromStr;
 
 use jiff::civil::Date;
@@ -20,7 +21,7 @@ pub trait Sent {
     fn value(&self, name: &str) -> Option<Scalar<'_>>;
 }
 
-impl Sent for HashMap<String, String> {
+impl<S: BuildHasher> Sent for HashMap<String, String, S> {
     fn value(&self, name: &str) -> Option<Scalar<'_>> {
         self.get(name).map(|text| Scalar::from(text.as_str()))
     }
