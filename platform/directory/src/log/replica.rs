@@ -47,8 +47,10 @@ pub(crate) struct Replica {
     /// Held while a compaction goes on.
     pub(super) compacting: AsyncMutex<()>,
     snapshotting: AsyncMutex<()>,
-    /// Changes since the last snapshot.
+    /// Changes since the last snapshot, or since one was last tried.
     changes: AtomicU64,
+    /// The position of the last snapshot.
+    saved: Mutex<Option<u64>>,
     /// Why the log can't be followed now.
     pub(super) failure: Mutex<Option<String>>,
     stopped: CancellationToken,
@@ -83,6 +85,7 @@ impl Replica {
         let started = Instant::now();
         let (fold, begun) = begin(&config, &*log, writer).await?;
         let from = fold.next();
+        let saved = begun.identity().map(|_| from);
         let caught = catch_up(&config.topic, &*log, fold, begun).await?;
         let position = caught.fold.next();
         tracing::info!(from, position, elapsed = ?started.elapsed(), "the directory's log is read");
@@ -98,7 +101,8 @@ impl Replica {
             records: AtomicU64::new(0),
             compacting: AsyncMutex::default(),
             snapshotting: AsyncMutex::default(),
-            changes: AtomicU64::new(position - from),
+            changes: AtomicU64::new(position.saturating_sub(from)),
+            saved: Mutex::new(saved),
             failure: Mutex::default(),
             stopped: CancellationToken::new(),
         });
@@ -131,7 +135,9 @@ impl Replica {
                 tokio::spawn(async move { replica.snapshot_or_warn().await });
             }
         }
-        self.snapshot_or_warn().await;
+        if *self.saved.lock() != Some(self.position()) {
+            self.snapshot_or_warn().await;
+        }
         self.stopped.cancel();
     }
 
@@ -228,8 +234,7 @@ impl Replica {
     /// Writes the snapshot, where there is a file for it.
     pub(crate) async fn snapshot(&self) -> Result<(), String> {
         let Some(file) = self.config.snapshot_file.clone() else { return Ok(()) };
-        // One that waits for another finds little to add.
-        let Ok(_only) = self.snapshotting.try_lock() else { return Ok(()) };
+        let _only = self.snapshotting.lock().await;
         let state = Arc::clone(&self.state);
         let fold = self.fold.lock().clone();
         self.changes.store(0, Ordering::Relaxed);
@@ -237,6 +242,7 @@ impl Replica {
         let written = tokio::task::spawn_blocking(move || snapshot::write(&file, &fold, &state)).await;
         let written = written.map_err(|error| error.to_string())?;
         let changes = written.map_err(|error| error.to_string())?;
+        *self.saved.lock() = Some(position);
         tracing::info!(position, changes, "wrote a snapshot of the directory");
         Ok(())
     }
