@@ -11,11 +11,20 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 use serde_json::json;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::state::InternalState;
 
 /// GitLab's text for an outcome it can't name.
 const UNKNOWN: &str = "Unknown check result";
+
+/// The form of a refusal that gitlab-shell shows its user.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents what the function below writes")]
+pub(crate) struct Refused {
+    status: bool,
+    message: String,
+}
 
 /// `{"status":false,"message":…}`
 pub(crate) fn refusal(status: StatusCode, message: &str) -> Response {

@@ -4,11 +4,16 @@
 //!
 //! Served on a port of its own: [`router`] must never be merged into the public one.
 
+mod accounts;
+mod actor;
 mod administrator;
+mod append;
 mod auth;
 mod bounded;
+mod check;
 mod config;
 mod declared;
+mod git;
 mod kubernetes;
 mod metrics;
 mod minutes;
@@ -16,10 +21,11 @@ mod namespaces;
 mod parameters;
 mod reconciliations;
 mod refusal;
+mod repository;
 mod service;
 mod state;
 mod subscriptions;
 
 pub use config::{GitalyConfig, InternalConfig};
-pub use service::{router, serve};
+pub use service::{document, router, serve};
 pub use state::{Dependencies, InternalState, StartError};

@@ -45,7 +45,8 @@ impl Parameters {
             if index == MAX_QUERY_PAIRS {
                 return Err(ApiError::BadParameters("the query string has too many parameters".to_owned()));
             }
-            let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
             let value = value.map_or(Value::Null, |value| Value::String(decode(value)));
             let name = decode(name);
             match name.strip_suffix("[]") {
@@ -71,9 +72,9 @@ impl Parameters {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// Whether the parameter was given.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.value(name).is_some()
+    /// Whether the parameter was given; an empty text is as good as none.
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.value(name).is_some_and(|value| value.as_str() != Some(""))
     }
 
     /// A text, or a number's text.

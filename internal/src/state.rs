@@ -11,8 +11,11 @@ use tally_service::api::{Access, BodyReader};
 use tally_service::clock::Clock;
 use tally_service::randomness::Randomness;
 
+use uuid::Builder;
+
 use crate::auth::SecretFile;
 use crate::config::InternalConfig;
+use crate::git::References;
 use crate::metrics::Metrics;
 
 /// Everything the Internal API stands on, passed in.
@@ -59,13 +62,17 @@ pub(crate) struct Inner {
     pub(crate) bodies: BodyReader,
     pub(crate) shared_secret: SecretFile,
     pub(crate) kas_secret: SecretFile,
+    pub(crate) references: References,
 }
 
 impl InternalState {
     /// Reads the secrets and registers the metrics.
     pub fn new(config: InternalConfig, dependencies: Dependencies) -> Result<Self, StartError> {
         let metrics = Metrics::new(&dependencies.registry)?;
+        let mut random = [0; 16];
+        dependencies.randomness.fill(&mut random);
         Ok(Self(Arc::new(Inner {
+            references: References::new(Builder::from_random_bytes(random).into_uuid()),
             shared_secret: SecretFile::open(&config.shared_secret_file)?,
             kas_secret: SecretFile::open(&config.kas_secret_file)?,
             bodies: BodyReader::new(config.body.clone(), metrics.in_flight_bytes.clone()),

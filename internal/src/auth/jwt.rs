@@ -92,7 +92,9 @@ mod tests {
         for (claims, accepted) in rows {
             assert_eq!(accepts(&claims, Times::Required), accepted, "{claims}");
         }
-        for claims in [json!({"iss": "me"}), json!({"iss": "me", "iat": NOW}), json!({"iss": "me", "exp": NOW})] {
+        for claims in
+            [json!({"iss": "me"}), json!({"iss": "me", "iat": NOW}), json!({"iss": "me", "exp": NOW})]
+        {
             assert!(!accepts(&claims, Times::Required), "{claims}");
             assert!(accepts(&claims, Times::Optional), "{claims}");
         }

@@ -99,9 +99,14 @@ impl SecretFile {
 fn read(path: &Path) -> Result<Read, SecretError> {
     // Before the content, so that a change between the two is seen with the next call.
     let version = version(path);
-    let text = fs::read_to_string(path).map_err(|source| SecretError::Read { path: path.to_owned(), source })?;
-    let secrets: Arc<[Secret]> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| Secret(line.to_owned())).collect();
+    let text =
+        fs::read_to_string(path).map_err(|source| SecretError::Read { path: path.to_owned(), source })?;
+    let secrets: Arc<[Secret]> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| Secret(line.to_owned()))
+        .collect();
     if secrets.is_empty() {
         return Err(SecretError::Empty { path: path.to_owned() });
     }
@@ -123,8 +128,14 @@ mod tests {
         let path = folder.path().join("secret");
         fs::write(&path, "new\n\n  old \n").unwrap();
         let file = SecretFile::open(&path).unwrap();
-        let rows: [(&[u8], bool); 6] =
-            [(b"new", true), (b"old", true), (b"", false), (b"ne", false), (b"new\n", false), (b"newold", false)];
+        let rows: [(&[u8], bool); 6] = [
+            (b"new", true),
+            (b"old", true),
+            (b"", false),
+            (b"ne", false),
+            (b"new\n", false),
+            (b"newold", false),
+        ];
         for (shown, accepted) in rows {
             assert_eq!(file.accepts(shown), accepted, "{shown:?}");
         }

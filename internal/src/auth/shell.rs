@@ -4,7 +4,7 @@
 //! when nothing else is shown.
 
 use axum::extract::{FromRequest, Request};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tally_service::api::ApiError;
@@ -35,7 +35,12 @@ impl FromRequest<InternalState> for ShellCall {
         if shown == Some(false) {
             return Err(ApiError::Unauthorized);
         }
-        let parameters = match Parameters::read(request, &state.bodies).await {
+        // What has no effect has no body.
+        let parameters = match request.method() {
+            &Method::GET | &Method::HEAD => Parameters::of_query(request.uri()),
+            _ => Parameters::read(request, &state.bodies).await,
+        };
+        let parameters = match parameters {
             Ok(parameters) => parameters,
             // Whoever has shown nothing yet isn't told what is wrong with the body.
             Err(_) if shown.is_none() => return Err(ApiError::Unauthorized),

@@ -1,0 +1,53 @@
+//! `POST /internal/pre_receive`: a push into a repository begins.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use tally_service::api::ApiError;
+use utoipa::ToSchema;
+
+use crate::auth::ShellCall;
+use crate::bounded::Refused;
+use crate::refusal::EndpointError;
+use crate::repository::RepositoryName;
+use crate::state::InternalState;
+
+/// Which repository is pushed into.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body, which is read parameter by parameter")]
+struct PreReceiveCall {
+    /// The repository, such as `project-3`.
+    gl_repository: String,
+}
+
+/// What became of the counter.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PreReceived {
+    reference_counter_increased: bool,
+}
+
+/// Begin a push
+///
+/// Raises the repository's reference counter, which forgets the push after ten minutes.
+#[utoipa::path(
+    post, path = "/api/v4/internal/pre_receive", tag = "git", request_body = PreReceiveCall,
+    responses(
+        (status = 200, description = "Noted", body = PreReceived),
+        (status = 404, description = "No such repository", body = EndpointError),
+        (status = 503, description = "It took too long", body = Refused),
+    ),
+)]
+pub(super) async fn pre_receive(
+    State(state): State<InternalState>,
+    ShellCall(parameters): ShellCall,
+) -> Result<Json<PreReceived>, ApiError> {
+    let directory = &state.0.access.directory;
+    let name = RepositoryName::of(&parameters);
+    let repository = name.and_then(|name| name.find(&directory.read())).ok_or(ApiError::NotFound(None))?;
+    let now = state.0.access.clock.now();
+    let counted = state.0.references.add(directory, repository.gl_repository(), 1, now).await;
+    if let Err(error) = &counted {
+        tracing::warn!(%error, "a reference counter was not increased");
+    }
+    Ok(Json(PreReceived { reference_counter_increased: counted.is_ok() }))
+}
