@@ -19,17 +19,25 @@ use crate::{cube, events, metric_definitions, service_ping};
 /// All endpoints of the query service, with absolute paths, and their document, ready to merge with those of other
 /// services. Paths that nobody offers are the outermost router's affair.
 pub fn router(state: QueryState) -> (Router, OpenApi) {
-    let (router, document) = Routes::new()
+    let (router, document) = routes().into_parts();
+    let router = router.route_layer(middleware::from_fn_with_state(state.clone(), measure));
+    (router.with_state(state), document)
+}
+
+/// The endpoints' document.
+pub fn document() -> OpenApi {
+    routes().into_parts().1
+}
+
+fn routes() -> Routes<QueryState> {
+    Routes::new()
         .secured(
             Security::Administrator(service_ping::http::SCOPES),
             routes!(service_ping::http::service_ping),
         )
         .routes(routes!(metric_definitions::metric_definitions))
         .secured(Security::Token(cube::http::SCOPES), routes!(cube::http::get_load, cube::http::post_load))
-        .into_parts();
-    let router = router.route("/api/v4/events", api::get(events::http::own_events));
-    let router = router.route_layer(middleware::from_fn_with_state(state.clone(), measure));
-    (router.with_state(state), document)
+        .merge(events::http::routes())
 }
 
 /// Serves the query service alone on a bound listener until `shutdown`, then lets requests under way finish.

@@ -34,10 +34,11 @@ described! {
         "required": ["query"],
         "properties": {
             "query": {
+                "type": ["object", "string"],
                 "description": "Cube's query: measures, dimensions, timeDimensions, filters, segments, order, limit, ...",
                 "example": {"measures": ["TrackedEvents.count"]},
             },
-            "queryType": {"description": "`multi`, the default, or `regular`"},
+            "queryType": {"type": "string", "description": "`multi`, the default, or `regular`"},
         },
     });
 }

@@ -1,12 +1,18 @@
-//! The Events API over the contributions: parameters (parse and check) -> compile -> rows (execute) -> render, with `page`
-//! for the pagination headers. Here are the token user's own events; other listings add to `Scope`, not to the steps.
+//! The Events API over the contributions: parameters (parse and check) -> selection (whose events, out of which projects;
+//! the tenancy filter) -> compile -> execute (rows) -> visibility (what the reader may see of the page) -> render, with
+//! `page` for the pagination headers and `cursor` for keyset pagination.
 
 mod compile;
+mod cursor;
+mod execute;
 pub(crate) mod http;
 mod page;
 mod parameters;
+mod reader;
 mod render;
 mod row;
+mod selection;
+mod visibility;
 
 /// Label of the listing's queries in the metrics.
 const PURPOSE: &str = "events";

@@ -1,11 +1,13 @@
-//! The listing's query string, parsed and checked as GitLab's API framework does: every failing parameter is reported, in
-//! declaration order, joined by comma and space.
+//! The listing's query string, parsed and checked as GitLab's API framework does.
 
 use std::collections::HashMap;
 
 use jiff::civil::Date;
 use tally_schemas::contribution::{Action, TargetType};
 use tally_service::api::ApiError;
+use tally_service::api::parameter::Reader;
+
+use super::cursor::Position;
 
 /// The most events a page may hold; more is taken as this.
 const MAX_PER_PAGE: u64 = 100;
@@ -14,17 +16,33 @@ const DEFAULT_PER_PAGE: u64 = 20;
 /// What to list and which part of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Parameters {
+    pub filter: Filter,
+    pub ascending: bool,
+    pub place: Place,
+    /// 1 to 100.
+    pub per_page: u64,
+    /// `scope=all`: all events of the projects that the reader is a member of.
+    pub is_scope_all: bool,
+}
+
+/// Which events.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Filter {
     pub action: Option<Action>,
     pub target: Option<TargetFilter>,
     /// Only events before this day begins, UTC.
     pub before: Option<Date>,
     /// Only events after this day is over, UTC.
     pub after: Option<Date>,
-    pub ascending: bool,
-    /// From 1.
-    pub page: u64,
-    /// 1 to 100.
-    pub per_page: u64,
+}
+
+/// Where the page begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    /// The page's number, from 1.
+    Page(u64),
+    /// Keyset pagination: after this event, or at the beginning.
+    After(Option<Position>),
 }
 
 /// The `target_type` filter: types, and for projects the actions of events without target.
@@ -51,47 +69,29 @@ impl TargetFilter {
     }
 }
 
-/// Reads the parameters; unknown ones are ignored. Dates are read against nothing: days are UTC.
+/// Reads the parameters; unknown ones are ignored.
 pub(super) fn parse(sent: &HashMap<String, String>) -> Result<Parameters, ApiError> {
-    let mut failures = Failures::default();
-    let parameters = Parameters {
-        action: failures.take(one_of(sent, "action", |text| text.parse().ok())),
-        target: failures.take(one_of(sent, "target_type", TargetFilter::from_name)),
-        before: failures.take(day(sent, "before")),
-        after: failures.take(day(sent, "after")),
-        ascending: failures.take(one_of(sent, "sort", direction)).unwrap_or(false),
-        page: failures.take(positive(sent, "page")).unwrap_or(1),
-        per_page: failures.take(positive(sent, "per_page")).unwrap_or(DEFAULT_PER_PAGE).min(MAX_PER_PAGE),
+    let mut read = Reader::new(sent);
+    let filter = Filter {
+        action: read.choice("action"),
+        target: read.one_of("target_type", TargetFilter::from_name),
+        before: read.date("before"),
+        after: read.date("after"),
     };
-    failures.into_result(parameters)
+    let ascending = read.one_of("sort", direction).unwrap_or(false);
+    let page = read.page();
+    let per_page = read.per_page(DEFAULT_PER_PAGE, MAX_PER_PAGE);
+    let place = if is(sent, "pagination", "keyset") {
+        Place::After(cursor(&mut read, ascending))
+    } else {
+        Place::Page(page)
+    };
+    let is_scope_all = is(sent, "scope", "all");
+    read.finish(Parameters { filter, ascending, place, per_page, is_scope_all })
 }
 
-/// Collects what fails, so that the answer can name all of it.
-#[derive(Default)]
-struct Failures(Vec<String>);
-
-impl Failures {
-    fn take<T>(&mut self, parsed: Result<Option<T>, String>) -> Option<T> {
-        parsed.unwrap_or_else(|failure| {
-            self.0.push(failure);
-            None
-        })
-    }
-
-    fn into_result(self, parameters: Parameters) -> Result<Parameters, ApiError> {
-        if self.0.is_empty() { Ok(parameters) } else { Err(ApiError::BadParameters(self.0.join(", "))) }
-    }
-}
-
-fn one_of<T>(
-    sent: &HashMap<String, String>,
-    name: &str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, String> {
-    match sent.get(name) {
-        None => Ok(None),
-        Some(text) => read(text).map(Some).ok_or_else(|| format!("{name} does not have a valid value")),
-    }
+fn is(sent: &HashMap<String, String>, name: &str, value: &str) -> bool {
+    sent.get(name).is_some_and(|text| text == value)
 }
 
 fn direction(text: &str) -> Option<bool> {
@@ -102,41 +102,14 @@ fn direction(text: &str) -> Option<bool> {
     }
 }
 
-/// `2016-12-1`, `20161201` or a date with a time, of which the day counts as it is written, whatever the offset. Empty is
-/// absent.
-fn day(sent: &HashMap<String, String>, name: &str) -> Result<Option<Date>, String> {
-    match sent.get(name).map(String::as_str) {
-        None | Some("") => Ok(None),
-        Some(text) => read_day(text).map(Some).ok_or_else(|| format!("{name} is invalid")),
+/// Without a cursor, or with an empty one, a listing begins at its beginning.
+fn cursor(read: &mut Reader<'_>, ascending: bool) -> Option<Position> {
+    let text = read.text("cursor").filter(|text| !text.is_empty())?;
+    let position = Position::from_cursor(&text, ascending);
+    if position.is_none() {
+        read.fail("cursor", "is invalid");
     }
-}
-
-fn read_day(text: &str) -> Option<Date> {
-    let date = text.split(['T', ' ']).next()?;
-    let parts: Vec<&str> = date.split('-').collect();
-    match parts.as_slice() {
-        [year, month, day] => Date::new(number(year, 4)?, number(month, 2)?, number(day, 2)?).ok(),
-        [digits] if digits.len() == 8 && digits.is_ascii() => {
-            Date::new(number(&digits[..4], 4)?, number(&digits[4..6], 2)?, number(&digits[6..], 2)?).ok()
-        }
-        _ => None,
-    }
-}
-
-fn number<T: std::str::FromStr>(digits: &str, at_most: usize) -> Option<T> {
-    let is_number = digits.len() <= at_most && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
-}
-
-/// A number from 1. Empty is absent.
-fn positive(sent: &HashMap<String, String>, name: &str) -> Result<Option<u64>, String> {
-    let Some(text) = sent.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    match text.parse::<i64>() {
-        Ok(0) if name == "per_page" => Err(format!("{name} has a value not allowed")),
-        Ok(number) if number < 0 => Err(format!("{name} does not have a valid value")),
-        Ok(number) => Ok(Some(number.unsigned_abs().max(1))),
-        Err(_) => Err(format!("{name} is invalid")),
-    }
+    position
 }
 
 #[cfg(test)]
@@ -160,8 +133,11 @@ mod tests {
             ("page=-1", "page does not have a valid value"),
             ("per_page=-1", "per_page does not have a valid value"),
             ("page=x", "page is invalid"),
+            ("per_page=x", "per_page is invalid"),
             ("before=2016-13-45", "before is invalid"),
             ("after=garbage", "after is invalid"),
+            ("pagination=keyset&cursor=x", "cursor is invalid"),
+            ("pagination=keyset&cursor=x&page=x", "page is invalid, cursor is invalid"),
             (
                 "before=garbage&target_type=epic&action=x",
                 "action does not have a valid value, target_type does not have a valid value, before is invalid",
@@ -172,30 +148,28 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_read_in_several_forms() {
-        let december = Some(jiff::civil::date(2016, 12, 1));
-        for (query, expected) in [
-            ("before=2016-12-1", december),
-            ("before=2016-12-01", december),
-            ("before=20161201", december),
-            ("before=2016-12-01T10:00:00Z", december),
-            ("before=2016-12-01T23:00:00-05:00", december),
-            ("before=2016-12-01T01:00:00+05:00", december),
-            ("before=2016-12-01 01:00", december),
-            ("before=", None),
-            ("", None),
+    fn a_page_begins_at_a_number_or_behind_a_cursor() {
+        let position = Position { created_at_ms: 5, id: 6 };
+        let cursor = position.to_cursor(false);
+        for (query, place, per_page) in [
+            (String::new(), Place::Page(1), 20),
+            ("page=3&per_page=1000".to_owned(), Place::Page(3), 100),
+            ("page=&per_page=&cursor=x".to_owned(), Place::Page(1), 20),
+            ("pagination=offset&page=2".to_owned(), Place::Page(2), 20),
+            ("pagination=keyset".to_owned(), Place::After(None), 20),
+            (format!("pagination=keyset&page=7&per_page=5&cursor={cursor}"), Place::After(Some(position)), 5),
         ] {
-            assert_eq!(parse_text(query).unwrap().before, expected, "{query}");
+            let parameters = parse_text(&query).unwrap();
+            assert_eq!((parameters.place, parameters.per_page), (place, per_page), "{query}");
         }
     }
 
     #[test]
-    fn pages_have_defaults_and_a_largest_size() {
-        let read =
-            |query| parse_text(query).map(|parameters| (parameters.page, parameters.per_page)).unwrap();
-        assert_eq!(read(""), (1, 20));
-        assert_eq!(read("page=3&per_page=50"), (3, 50));
-        assert_eq!(read("per_page=1000"), (1, 100));
-        assert_eq!(read("page=&per_page="), (1, 20));
+    fn the_scope_is_all_or_nothing() {
+        for (query, is_scope_all) in
+            [("scope=all", true), ("scope=ALL", false), ("scope=", false), ("", false)]
+        {
+            assert_eq!(parse_text(query).unwrap().is_scope_all, is_scope_all, "{query}");
+        }
     }
 }

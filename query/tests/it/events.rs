@@ -1,11 +1,31 @@
 //! Listings of contributions over known rows.
 
+mod contract;
+mod model;
+mod property;
+mod timing;
+mod visibility;
+
 use serde_json::{Value, json};
 
 use crate::app::{ALICE, BOB, TestApp, with_app};
 
-const COLUMNS: &str = "INSERT INTO contributions (id, action, target_type, target_id, target_iid, target_title, project_id, \
-    author_id, created_at, push_data) VALUES ";
+const COLUMNS: &str = "id, action, target_type, target_id, target_iid, target_title, project_id, author_id, created_at, push_data";
+
+/// Puts rows into `contributions`, and into the tables beside it what the processor would put there.
+async fn insert(app: &TestApp, columns: &str, rows: &str) {
+    app.sql(&format!("INSERT INTO contributions ({columns}) {rows}")).await;
+    app.sql(
+        "INSERT INTO project_contributions SELECT * FROM contributions \
+         WHERE project_id != 0 AND id NOT IN (SELECT id FROM project_contributions)",
+    )
+    .await;
+    app.sql(
+        "INSERT INTO contribution_projects SELECT author_id, project_id, max(created_at) \
+         FROM contributions WHERE project_id != 0 GROUP BY author_id, project_id",
+    )
+    .await;
+}
 
 async fn listed(app: &TestApp, query: &str) -> Vec<u64> {
     let events = app.get(&format!("/api/v4/events{query}"), ALICE).await.json();
@@ -21,7 +41,7 @@ async fn known_rows(app: &TestApp) {
         "(5, 'closed', 'Issue', 14, 3, 'Hidden from alice', 43, 7, '2026-11-04 00:00:00.000', '')",
         "(6, 'closed', 'Issue', 15, 4, 'Of bob', 42, 8, '2026-11-04 00:00:00.000', '')",
     ];
-    app.sql(&format!("{COLUMNS}{}", rows.join(", "))).await;
+    insert(app, COLUMNS, &format!("VALUES {}", rows.join(", "))).await;
 }
 
 #[test]
