@@ -25,6 +25,7 @@ pub use windows::WindowError;
 
 use fold::Folder;
 use fold::contributions::ContributionsFolder;
+use fold::directory::DirectoryFolder;
 use fold::events::EventsFolder;
 use partition::{PartitionContext, PartitionError};
 
@@ -56,9 +57,10 @@ pub async fn serve(
     deps: ProcessorDeps,
     shutdown: CancellationToken,
 ) -> Result<(), ProcessorError> {
-    let folders: [Arc<dyn Folder>; 2] = [
+    let folders: [Arc<dyn Folder>; 3] = [
         Arc::new(EventsFolder::new(Matcher::new(&deps.definitions), deps.framings.tracked_event)),
         Arc::new(ContributionsFolder::new(deps.framings.contribution)),
+        Arc::new(DirectoryFolder),
     ];
     for folder in &folders {
         windows::check(&deps.store, folder.tables(), config.min_deduplication_window).await?;

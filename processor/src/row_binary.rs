@@ -39,6 +39,11 @@ impl RowWriter {
         self.bytes.push(u8::from(value));
     }
 
+    /// `UInt8`
+    pub fn u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
     /// `Date`: days since 1970-01-01.
     pub fn date(&mut self, days: u16) {
         self.bytes.extend_from_slice(&days.to_le_bytes());

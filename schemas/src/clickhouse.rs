@@ -7,4 +7,5 @@ pub const MIGRATIONS: &[(u32, &str, &str)] = &[
     (3, "contributions", include_str!("../clickhouse/0003_contributions.sql")),
     (4, "dead_letters", include_str!("../clickhouse/0004_dead_letters.sql")),
     (5, "project_contributions", include_str!("../clickhouse/0005_project_contributions.sql")),
+    (6, "directory", include_str!("../clickhouse/0006_directory.sql")),
 ];

@@ -6,3 +6,5 @@ pub const EVENTS: &str = "tally.events";
 pub const CONTRIBUTIONS: &str = "tally.contributions";
 /// Whatever was refused or set aside, one Avro `DeadLetter` a record.
 pub const DEAD_LETTERS: &str = "tally.dead_letters";
+/// What the directory holds, one transaction a record. One partition, compacted.
+pub const DIRECTORY: &str = "tally.directory";

@@ -6,6 +6,7 @@ mod calendar;
 pub mod contributions;
 mod counters;
 mod dead_letters;
+pub mod directory;
 pub mod events;
 mod json;
 
@@ -50,7 +51,7 @@ pub struct TableInsert {
     pub table: &'static str,
     /// In the order of the row's fields.
     pub columns: &'static [&'static str],
-    /// The month that the table is partitioned by, as `YYYYMM`.
+    /// The month that the table is partitioned by, as `YYYYMM`; 0 where it isn't.
     pub month: u32,
     /// `RowBinary`.
     pub body: Bytes,

@@ -27,7 +27,7 @@ use crate::{Change, Directory, DirectoryError, Unavailable};
 
 pub use compact::Compacted;
 pub(crate) use replica::Replica;
-pub use transaction::{Malformed, changes_of};
+pub use transaction::{Malformed, Valid, read_record};
 
 /// The longest transaction, in bytes.
 const MAX_TRANSACTION_BYTES: usize = 4 << 20;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::fold::{Fold, Folded, read};
 use super::snapshot::{self, Snapshot};
-use super::transaction::changes_of;
+use super::transaction::read_record;
 use super::{MAX_TRANSACTION_BYTES, ReplicaConfig};
 use crate::{Change, State};
 
@@ -310,8 +310,8 @@ async fn identity(log: &dyn EventLog, topic: &str, reach: Watermarks) -> Result<
     let end = reach.high.min(reach.low + IDENTITY_WITHIN);
     while tail.next_offset() < end {
         for record in tail.fetch(FetchLimits { max_records: 10, ..LIMITS }).await? {
-            let changes = changes_of(record.offset, &record.value).unwrap_or_default();
-            let named = changes.iter().find_map(|change| match change {
+            let valid = read_record(record.offset, &record.value).unwrap_or_default();
+            let named = valid.changes.iter().find_map(|change| match change {
                 Change::Identity { id } => Some(*id),
                 _ => None,
             });

@@ -55,8 +55,20 @@ impl Transaction {
     }
 }
 
-/// What a record of the directory's log changes; nothing where it is refused or a tombstone.
-pub fn changes_of(offset: u64, value: &[u8]) -> Result<Vec<Change>, Malformed> {
+/// What a record of the directory's log says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Valid {
+    /// What takes effect with it, in this order.
+    pub changes: Vec<Change>,
+    /// The record ends a compaction: the records from this offset on hold all of the state, and whatever was written before
+    /// only is gone.
+    pub whole_since: Option<u64>,
+}
+
+/// Reads a record of the directory's log. One that is refused or a tombstone says nothing.
+pub fn read_record(offset: u64, value: &[u8]) -> Result<Valid, Malformed> {
     let transaction = Transaction::read(value)?.filter(|transaction| transaction.is_valid_at(offset));
-    Ok(transaction.map(|transaction| transaction.changes).unwrap_or_default())
+    let Some(Transaction { changes, rewrite, .. }) = transaction else { return Ok(Valid::default()) };
+    let whole_since = rewrite.filter(|rewrite| rewrite.done).map(|rewrite| rewrite.from);
+    Ok(Valid { changes, whole_since })
 }
