@@ -128,7 +128,6 @@ impl UserState {
     }
 
     /// Whether the user may use their tokens and keys.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
     pub const fn is_active(&self) -> bool {
         matches!(self, Self::Active)
     }

@@ -13,7 +13,6 @@ use crate::{
 /// One change of the state. A record's own variant writes it, new or again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "changes live in short lists, and a box each would cost more")]
 pub enum Change {
     /// Names the directory; the first change of a log.
     Identity {
@@ -131,13 +130,6 @@ pub enum IdKind {
 
 impl IdKind {
     /// Every kind there is.
-    pub const ALL: [Self; 7] = [
-        Self::User,
-        Self::Key,
-        Self::Token,
-        Self::Namespace,
-        Self::Project,
-        Self::Agent,
-        Self::Alert,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::User, Self::Key, Self::Token, Self::Namespace, Self::Project, Self::Agent, Self::Alert];
 }

@@ -64,7 +64,11 @@ impl Directory {
     }
 
     fn of(state: State) -> Self {
-        Self { state: Arc::new(RwLock::new(state)), backend: Backend::Memory(Mutex::new(())), path: PathBuf::new() }
+        Self {
+            state: Arc::new(RwLock::new(state)),
+            backend: Backend::Memory(Mutex::new(())),
+            path: PathBuf::new(),
+        }
     }
 
     /// The state as of now.
@@ -116,7 +120,9 @@ impl Directory {
 
     fn apply(&self, changes: Vec<Change>) {
         let mut state = self.state.write();
-        changes.into_iter().for_each(|change| state.apply(change));
+        for change in changes {
+            state.apply(change);
+        }
     }
 
     /// Whose token this is, if it is good at `now`.
@@ -137,7 +143,11 @@ impl Directory {
     /// The project with this id as `principal` sees it; `None` is somebody who is not signed in.
     pub fn project(&self, principal: Option<&Principal>, id: i64) -> ProjectLookup {
         let state = self.read();
-        if state.has_projects() { lookup(&state, state.project(id), principal) } else { ProjectLookup::AsGiven }
+        if state.has_projects() {
+            lookup(&state, state.project(id), principal)
+        } else {
+            ProjectLookup::AsGiven
+        }
     }
 
     /// The project at this full path, as [`Self::project`]. Where no projects are kept, a path names nothing.

@@ -7,6 +7,7 @@
 mod access;
 mod backend;
 mod change;
+pub mod commands;
 mod directory;
 pub mod edit;
 mod error;

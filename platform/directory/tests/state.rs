@@ -7,7 +7,8 @@ use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use tally_directory::{
-    AccessLevel, Change, Cursor, Directory, IdKind, Member, MemberSource, ReferenceCount, SecretHash, State, User,
+    AccessLevel, Change, Cursor, Directory, IdKind, Member, MemberSource, ReferenceCount, SecretHash, State,
+    User,
 };
 use uuid::Uuid;
 
@@ -15,8 +16,14 @@ use crate::changes::change;
 
 fn folded(changes: &[Change]) -> State {
     let mut state = State::default();
-    changes.iter().for_each(|change| state.apply(change.clone()));
+    apply(&mut state, changes);
     state
+}
+
+fn apply<'a>(state: &mut State, changes: impl IntoIterator<Item = &'a Change>) {
+    for change in changes {
+        state.apply(change.clone());
+    }
 }
 
 /// All of a state as changes, read out `limit` at a time.
@@ -49,7 +56,7 @@ proptest! {
     fn changes_applied_again_change_nothing(changes in prop::collection::vec(change(), 0..60)) {
         let once = folded(&changes);
         let mut twice = once.clone();
-        changes.iter().for_each(|change| twice.apply(change.clone()));
+        apply(&mut twice, &changes);
         prop_assert_eq!(twice, once);
     }
 
@@ -70,12 +77,12 @@ proptest! {
             if changes.is_empty() {
                 break;
             }
-            changes.into_iter().for_each(|change| snapshot.apply(change));
+            apply(&mut snapshot, &changes);
             cursor = next;
-            remaining.by_ref().take(pace).for_each(|change| state.apply(change.clone()));
+            apply(&mut state, remaining.by_ref().take(pace));
         }
-        remaining.for_each(|change| state.apply(change.clone()));
-        tail.iter().for_each(|change| snapshot.apply(change.clone()));
+        apply(&mut state, remaining);
+        apply(&mut snapshot, &tail);
         prop_assert_eq!(snapshot, state);
     }
 
@@ -204,7 +211,12 @@ fn a_repositorys_references_are_summed_over_writers_and_expire() {
     let at = |minute: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
     let count = |writer: u128, count, minute| {
         let writer = Uuid::from_u128(writer);
-        Change::ReferenceCount(ReferenceCount { repository: "project-1".into(), writer, count, at: at(minute) })
+        Change::ReferenceCount(ReferenceCount {
+            repository: "project-1".into(),
+            writer,
+            count,
+            at: at(minute),
+        })
     };
     let mut state = State::default();
     state.apply(count(1, 2, 0));

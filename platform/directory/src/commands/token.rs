@@ -46,8 +46,7 @@ pub fn create_token(
     if new.scopes.is_empty() {
         return Err(CommandError::NoScopes);
     }
-    let user =
-        state.user_named(new.user).ok_or_else(|| CommandError::UnknownUser(new.user.to_owned()))?;
+    let user = state.user_named(new.user).ok_or_else(|| CommandError::UnknownUser(new.user.to_owned()))?;
     if state.token_named(user.id, new.name).is_some() {
         return Err(CommandError::TokenNameTaken { name: new.name.to_owned(), user: new.user.to_owned() });
     }

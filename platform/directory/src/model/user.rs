@@ -7,6 +7,7 @@ use crate::{SecretHash, UserState};
 
 /// A user of the directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "what can be true of a user is independent of each other")]
 pub struct User {
     /// Positive and unique.
     pub id: i64,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::State;
 use crate::{
-    AccessToken, Agent, Alert, Change, IdKind, MemberSource, MinutePack, Namespace, Project, REFERENCE_EXPIRY,
-    ReferenceCount, SshKey, User,
+    AccessToken, Agent, Alert, Change, IdKind, MemberSource, MinutePack, Namespace, Project,
+    REFERENCE_EXPIRY, ReferenceCount, SshKey, User,
 };
 
 impl State {
@@ -192,10 +192,7 @@ impl State {
 
     fn put_alert(&mut self, alert: Alert) {
         self.use_id(IdKind::Alert, alert.id);
-        self.alerts
-            .entry(alert.project_id)
-            .or_default()
-            .insert(alert.fingerprint.clone(), Arc::new(alert));
+        self.alerts.entry(alert.project_id).or_default().insert(alert.fingerprint.clone(), Arc::new(alert));
     }
 
     /// Keeps a repository's counts that are no older than the newest of them allows. Older ones count for nobody.

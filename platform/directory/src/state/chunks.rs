@@ -123,18 +123,20 @@ impl State {
             Place::Agent(last) => {
                 page(&self.agents, last, changes, limit, |_, agent| Change::Agent((**agent).clone()));
             }
-            Place::Subscription(last) => page(&self.subscriptions, last, changes, limit, |_, subscription| {
-                Change::Subscription((**subscription).clone())
-            }),
+            Place::Subscription(last) => {
+                page(&self.subscriptions, last, changes, limit, |_, subscription| {
+                    Change::Subscription((**subscription).clone())
+                });
+            }
             Place::MinutePack(last) => {
                 page(&self.packs, last, changes, limit, |_, pack| Change::MinutePack((**pack).clone()));
             }
             Place::Reconciliation(last) => {
                 page(&self.reconciliations, last, changes, limit, |_, next| Change::Reconciliation(*next));
             }
-            Place::Alert(last) => nested_page(&self.alerts, last, changes, limit, |alert| {
-                Change::Alert((**alert).clone())
-            }),
+            Place::Alert(last) => {
+                nested_page(&self.alerts, last, changes, limit, |alert| Change::Alert((**alert).clone()));
+            }
             Place::ReferenceCount(last) => nested_page(&self.references, last, changes, limit, |count| {
                 Change::ReferenceCount(count.clone())
             }),
@@ -144,9 +146,9 @@ impl State {
     /// What stands once in a state. The used ids come first, so that no chunk alone would hand one out again.
     fn head(&self) -> impl Iterator<Item = Change> {
         let identity = self.identity.map(|id| Change::Identity { id });
-        let used = IdKind::ALL.into_iter().filter_map(|kind| {
-            self.ids_used.get(&kind).map(|up_to| Change::IdsUsed { kind, up_to: *up_to })
-        });
+        let used = IdKind::ALL
+            .into_iter()
+            .filter_map(|kind| self.ids_used.get(&kind).map(|up_to| Change::IdsUsed { kind, up_to: *up_to }));
         identity.into_iter().chain(used)
     }
 
@@ -198,9 +200,7 @@ fn nested_page<K: Clone + Ord, L: Clone + Ord, V>(
     let later = records
         .range((from, Bound::Unbounded))
         .flat_map(|(outer, inner)| inner.iter().map(move |(key, record)| (outer, key, record)))
-        .filter(|(outer, key, _)| {
-            start.as_ref().is_none_or(|(start, from)| (*outer, *key) > (start, from))
-        });
+        .filter(|(outer, key, _)| start.as_ref().is_none_or(|(start, from)| (*outer, *key) > (start, from)));
     for (outer, key, record) in later.take(room) {
         *last = Some((outer.clone(), key.clone()));
         changes.push(change(record));

@@ -61,8 +61,9 @@ impl State {
     }
 
     pub(super) fn use_id(&mut self, kind: IdKind, id: i64) {
-        let used = self.ids_used.entry(kind).or_default();
-        *used = id.max(*used);
+        if id >= self.next_id(kind) {
+            self.ids_used.insert(kind, id);
+        }
     }
 }
 

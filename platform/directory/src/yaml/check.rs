@@ -4,7 +4,9 @@ use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-use super::form::{AgentEntry, File, KeyEntry, MemberEntry, NamespaceEntry, ProjectEntry, TokenEntry, UserEntry};
+use super::form::{
+    AgentEntry, File, KeyEntry, MemberEntry, NamespaceEntry, ProjectEntry, TokenEntry, UserEntry,
+};
 use crate::{SecretHash, SshKey, error::FieldProblem};
 
 /// Every problem of the file that shows without a state.

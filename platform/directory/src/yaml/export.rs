@@ -25,7 +25,8 @@ impl Directory {
         loop {
             let state = self.read();
             let (changes, next) = state.changes_after(&cursor, PAGE);
-            let entries: Vec<Entry> = changes.into_iter().filter_map(|change| entry(&state, change)).collect();
+            let entries: Vec<Entry> =
+                changes.into_iter().filter_map(|change| entry(&state, change)).collect();
             let is_end = next == cursor;
             drop(state);
             entries.iter().try_for_each(|entry| sections.write(entry))?;
@@ -57,7 +58,9 @@ enum Entry {
 fn entry(state: &State, change: Change) -> Option<Entry> {
     Some(match change {
         // An id that is in use says by itself that it was used.
-        Change::IdsUsed { kind, up_to } if state.highest_id(kind) != Some(up_to) => Entry::IdsUsed(kind, up_to),
+        Change::IdsUsed { kind, up_to } if state.highest_id(kind) != Some(up_to) => {
+            Entry::IdsUsed(kind, up_to)
+        }
         Change::User(user) => Entry::User(user_entry(user)),
         Change::Namespace(namespace) => Entry::Namespace(namespace_entry(state, namespace)),
         Change::Project(project) => Entry::Project(project_entry(state, project)),

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AccessLevel, DeployAccess, Features, IdKind, KeyUsage, MinutePack, NamespaceKind, Project, Reconciliation, Scope,
-    SecretHash, Subscription, UserState, Visibility,
+    AccessLevel, DeployAccess, Features, IdKind, KeyUsage, MinutePack, NamespaceKind, Project,
+    Reconciliation, Scope, SecretHash, Subscription, UserState, Visibility,
 };
 
 /// The whole text.
@@ -47,6 +47,7 @@ pub(crate) struct File {
 /// One person or service that acts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "what can be true of a user is independent of each other")]
 pub(crate) struct UserEntry {
     pub(crate) id: i64,
     pub(crate) username: String,

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-pub use self::import::ImportSummary;
 use self::form::File;
+pub use self::import::ImportSummary;
 use self::resolve::Import;
 use crate::{DirectoryError, error::FieldProblem, state::State};
 

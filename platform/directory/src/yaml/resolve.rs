@@ -11,8 +11,8 @@ use super::form::{
 use crate::error::FieldProblem;
 use crate::state::State;
 use crate::{
-    AccessToken, Agent, Change, IdKind, Member, MemberSource, MinutePack, Namespace, Project, Reconciliation, SecretHash,
-    SshKey, Subscription, User,
+    AccessToken, Agent, Change, IdKind, Member, MemberSource, MinutePack, Namespace, Project, Reconciliation,
+    SecretHash, SshKey, Subscription, User,
 };
 
 /// A file with what its records need to know of each other.
@@ -147,17 +147,29 @@ impl<'a> Import<'a> {
             Item::Token(at, entry) => self.token(state, at, entry, ids),
             Item::Agent(at, entry) => self.agent(state, at, entry),
             Item::Subscription(at, bought) => {
-                self.known_namespace(state, || format!("subscriptions[{at}].namespace_id"), bought.namespace_id)?;
+                self.known_namespace(
+                    state,
+                    || format!("subscriptions[{at}].namespace_id"),
+                    bought.namespace_id,
+                )?;
                 let held = state.subscription(bought.namespace_id).is_some_and(|held| **held == *bought);
                 Ok((!held).then(|| Change::Subscription(bought.clone())))
             }
             Item::MinutePack(at, pack) => {
-                self.known_namespace(state, || format!("minute_packs[{at}].namespace_id"), pack.namespace_id)?;
+                self.known_namespace(
+                    state,
+                    || format!("minute_packs[{at}].namespace_id"),
+                    pack.namespace_id,
+                )?;
                 let held = state.pack(&pack.purchase_xid).is_some_and(|held| **held == *pack);
                 Ok((!held).then(|| Change::MinutePack(pack.clone())))
             }
             Item::Reconciliation(at, next) => {
-                self.known_namespace(state, || format!("reconciliations[{at}].namespace_id"), next.namespace_id)?;
+                self.known_namespace(
+                    state,
+                    || format!("reconciliations[{at}].namespace_id"),
+                    next.namespace_id,
+                )?;
                 let held = state.reconciliation(next.namespace_id) == Some(next);
                 Ok((!held).then_some(Change::Reconciliation(*next)))
             }
@@ -228,7 +240,12 @@ impl<'a> Import<'a> {
         Ok((!held).then_some(Change::Namespace(namespace)))
     }
 
-    fn project(&self, state: &State, at: usize, entry: &ProjectEntry) -> Result<Option<Change>, FieldProblem> {
+    fn project(
+        &self,
+        state: &State,
+        at: usize,
+        entry: &ProjectEntry,
+    ) -> Result<Option<Change>, FieldProblem> {
         let namesake = state.project_at(&entry.path);
         if namesake.is_some_and(|other| other.id != entry.id && !self.projects.contains(&other.id)) {
             let text = format!("{:?} is another project's path, too", entry.path);

@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp, civil::date};
 use proptest::prelude::*;
 use serde_json::json;
 use tally_directory::{
-    AccessLevel, AccessToken, Agent, Alert, Change, DeployAccess, FeatureAccess, Features, IdKind, KeyUsage, Member,
-    MemberSource, MinutePack, Namespace, NamespaceKind, Project, Reconciliation, ReferenceCount, Scope, SecretHash,
-    SshKey, Subscription, User, UserState, Visibility,
+    AccessLevel, AccessToken, Agent, Alert, Change, DeployAccess, FeatureAccess, Features, IdKind, KeyUsage,
+    Member, MemberSource, MinutePack, Namespace, NamespaceKind, Project, Reconciliation, ReferenceCount,
+    Scope, SecretHash, SshKey, Subscription, User, UserState, Visibility,
 };
 use uuid::Uuid;
 
@@ -54,11 +54,17 @@ fn record() -> impl Strategy<Value = Change> {
 fn purchase() -> impl Strategy<Value = Change> {
     prop_oneof![
         subscription().prop_map(Change::Subscription),
-        (name(), id(), day(), 0..9_i64).prop_map(|(purchase_xid, namespace_id, expires_at, number_of_minutes)| {
-            Change::MinutePack(MinutePack { purchase_xid, namespace_id, expires_at, number_of_minutes })
-        }),
+        (name(), id(), day(), 0..9_i64).prop_map(
+            |(purchase_xid, namespace_id, expires_at, number_of_minutes)| {
+                Change::MinutePack(MinutePack { purchase_xid, namespace_id, expires_at, number_of_minutes })
+            }
+        ),
         (id(), day(), day()).prop_map(|(namespace_id, next_reconciliation_date, display_alert_from)| {
-            Change::Reconciliation(Reconciliation { namespace_id, next_reconciliation_date, display_alert_from })
+            Change::Reconciliation(Reconciliation {
+                namespace_id,
+                next_reconciliation_date,
+                display_alert_from,
+            })
         }),
     ]
 }
@@ -95,7 +101,14 @@ fn user() -> impl Strategy<Value = User> {
     let state = prop::sample::select(vec![UserState::Active, UserState::Blocked, UserState::Deactivated]);
     let flags = any::<[bool; 5]>();
     (id(), name(), state, flags, prop::collection::vec(hash(), 0..3), prop::option::of(name())).prop_map(
-        |(id, username, state, [admin, two_factor, private_profile, locked, external], recovery_codes, avatar_url)| {
+        |(
+            id,
+            username,
+            state,
+            [admin, two_factor, private_profile, locked, external],
+            recovery_codes,
+            avatar_url,
+        )| {
             User {
                 id,
                 name: username.to_uppercase(),
@@ -131,7 +144,11 @@ fn key() -> impl Strategy<Value = SshKey> {
                 created_at,
                 last_used_at,
                 deploy: user_id.is_none(),
-                deploy_projects: if can_push { vec![DeployAccess { project_id: id, can_push }] } else { Vec::new() },
+                deploy_projects: if can_push {
+                    vec![DeployAccess { project_id: id, can_push }]
+                } else {
+                    Vec::new()
+                },
                 active,
             }
         },
@@ -156,16 +173,16 @@ fn token() -> impl Strategy<Value = AccessToken> {
 
 fn namespace() -> impl Strategy<Value = Namespace> {
     let kind = prop::sample::select(vec![NamespaceKind::User, NamespaceKind::Group]);
-    (id(), name(), kind, prop::option::of(id()), any::<bool>()).prop_map(|(id, path, kind, parent_id, inside)| {
-        Namespace {
+    (id(), name(), kind, prop::option::of(id()), any::<bool>()).prop_map(
+        |(id, path, kind, parent_id, inside)| Namespace {
             id,
             name: path.clone(),
             path,
             kind,
             parent_id,
             ip_ranges: if inside { vec!["10.0.0.0/8".parse().unwrap()] } else { Vec::new() },
-        }
-    })
+        },
+    )
 }
 
 fn project() -> impl Strategy<Value = Project> {
@@ -191,45 +208,48 @@ fn project() -> impl Strategy<Value = Project> {
 
 fn member() -> impl Strategy<Value = Member> {
     let level = prop::sample::select(vec![AccessLevel::Guest, AccessLevel::Developer, AccessLevel::Owner]);
-    (id(), source(), level, prop::option::of(day())).prop_map(|(user_id, source, access_level, expires_at)| {
-        Member { user_id, source, access_level, expires_at }
-    })
+    (id(), source(), level, prop::option::of(day())).prop_map(
+        |(user_id, source, access_level, expires_at)| Member { user_id, source, access_level, expires_at },
+    )
 }
 
 fn agent() -> impl Strategy<Value = Agent> {
-    (id(), name(), id(), prop::collection::vec(hash(), 0..3)).prop_map(|(id, name, project_id, token_hashes)| {
-        Agent { id, name, project_id, token_hashes }
-    })
+    (id(), name(), id(), prop::collection::vec(hash(), 0..3))
+        .prop_map(|(id, name, project_id, token_hashes)| Agent { id, name, project_id, token_hashes })
 }
 
 fn subscription() -> impl Strategy<Value = Subscription> {
     (id(), name(), 0..9_i64, day(), prop::option::of(day()), any::<[bool; 3]>()).prop_map(
-        |(namespace_id, plan_code, seats, start_date, end_date, [trial, auto_renew, upgradable])| Subscription {
-            namespace_id,
-            plan_name: plan_code.clone(),
-            plan_code,
-            seats,
-            max_seats_used: seats + 1,
-            start_date,
-            end_date,
-            trial,
-            trial_starts_on: end_date,
-            trial_ends_on: end_date,
-            auto_renew: Some(auto_renew).filter(|_| upgradable),
-            upgradable,
+        |(namespace_id, plan_code, seats, start_date, end_date, [trial, auto_renew, upgradable])| {
+            Subscription {
+                namespace_id,
+                plan_name: plan_code.clone(),
+                plan_code,
+                seats,
+                max_seats_used: seats + 1,
+                start_date,
+                end_date,
+                trial,
+                trial_starts_on: end_date,
+                trial_ends_on: end_date,
+                auto_renew: Some(auto_renew).filter(|_| upgradable),
+                upgradable,
+            }
         },
     )
 }
 
 fn alert() -> impl Strategy<Value = Alert> {
-    (id(), id(), name(), moment(), 1..9_u64).prop_map(|(id, project_id, fingerprint, last_seen, count)| Alert {
-        id,
-        project_id,
-        agent_id: id,
-        fingerprint,
-        payload: json!({"severity": count}),
-        first_seen: Timestamp::UNIX_EPOCH,
-        last_seen,
-        count,
+    (id(), id(), name(), moment(), 1..9_u64).prop_map(|(id, project_id, fingerprint, last_seen, count)| {
+        Alert {
+            id,
+            project_id,
+            agent_id: id,
+            fingerprint,
+            payload: json!({"severity": count}),
+            first_seen: Timestamp::UNIX_EPOCH,
+            last_seen,
+            count,
+        }
     })
 }
