@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tally_directory::{Alert, Change, IdKind, State as Directory};
 use tally_service::api::ApiError;
+use tally_service::api::parameter::Reader;
 use utoipa::ToSchema;
 
 use super::agent_server::AgentCall;
 use crate::administrator::Administrator;
-use crate::declared::{Failures, Fields, integer, object};
+use crate::declared::{Failures, Fields, object};
 use crate::namespaces::Named;
 use crate::parameters::Parameters;
 use crate::refusal::{EndpointError, Refusal};
@@ -31,8 +32,8 @@ const MAX_FINGERPRINT_BYTES: usize = 255;
 /// What doesn't tell one alert from another: where and when it happened. GitLab's own selection.
 const NOT_IN_FINGERPRINT: [&str; 3] = ["hosts", "start_time", "end_time"];
 
-const DEFAULT_PER_PAGE: i64 = 20;
-const MAX_PER_PAGE: i64 = 100;
+const DEFAULT_PER_PAGE: u64 = 20;
+const MAX_PER_PAGE: u64 = 100;
 
 /// An alert report.
 #[derive(ToSchema)]
@@ -97,7 +98,7 @@ pub(super) async fn receive(
 ) -> Result<StatusCode, Refusal> {
     let sent = Parameters::read(request, &state.0.bodies).await?.into_fields();
     let mut failures = Failures::default();
-    let alert = failures.required(&sent, "alert", object).flatten();
+    let alert = failures.required(&sent, "alert", object).value();
     failures.check()?;
     let alert = alert.ok_or_else(|| ApiError::BadParameters("alert is empty".to_owned()))?;
     let fingerprint = fingerprint(&alert)?;
@@ -215,20 +216,11 @@ struct Page {
 
 impl Page {
     fn parse(sent: &Fields) -> Result<Self, ApiError> {
-        let mut failures = Failures::default();
-        let number = failures.optional(sent, "page", integer).flatten().unwrap_or(1);
-        let per_page = failures.optional(sent, "per_page", integer).flatten().unwrap_or(DEFAULT_PER_PAGE);
-        for (name, value) in [("page", number), ("per_page", per_page)] {
-            if value < 1 {
-                failures.add(name, "does not have a valid value");
-            }
-        }
-        failures.check()?;
-        let per_page = per_page.clamp(1, MAX_PER_PAGE);
-        Ok(Self {
-            number: usize::try_from(number).unwrap_or(1),
-            per_page: usize::try_from(per_page).unwrap_or(1),
-        })
+        let mut read = Reader::new(sent);
+        let number = read.page();
+        let per_page = read.per_page(DEFAULT_PER_PAGE, MAX_PER_PAGE);
+        let saturated = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        read.finish(Self { number: saturated(number), per_page: saturated(per_page) })
     }
 
     fn skipped(&self) -> usize {

@@ -1,19 +1,21 @@
 //! Where the agent server finds the repository with an agent's configuration, or any public project's.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use tally_directory::{FeatureAccess, Project, Visibility};
 use tally_service::api::ApiError;
+use tally_service::api::parameter::Reader;
 use utoipa::ToSchema;
 
 use super::agent_server::AgentCall;
 use crate::config::GitalyConfig;
-use crate::declared::{Failures, text};
 use crate::parameters::Parameters;
 use crate::refusal::EndpointError;
+use crate::repository::{Repository, RepositoryKind};
 use crate::state::InternalState;
 
 /// An agent, and how to reach its project's repository.
@@ -62,13 +64,12 @@ impl GitalyInfo {
 }
 
 impl GitalyRepository {
-    fn new(gitaly: &GitalyConfig, project: &Project) -> Self {
-        // GitLab's hashed storage: two levels of folders out of the digest of the project's id.
-        let digest = hex::encode(Sha256::digest(project.id.to_string()));
+    fn new(gitaly: &GitalyConfig, project: &Arc<Project>) -> Self {
+        let repository = Repository { kind: RepositoryKind::Code, project: Arc::clone(project) };
         Self {
             storage_name: gitaly.storage_name.clone(),
-            relative_path: format!("@hashed/{}/{}/{digest}.git", &digest[..2], &digest[2..4]),
-            gl_repository: format!("project-{}", project.id),
+            relative_path: repository.relative_path(),
+            gl_repository: repository.gl_repository(),
             gl_project_path: project.path.clone(),
         }
     }
@@ -118,10 +119,9 @@ pub(super) async fn project_info(
     request: Request,
 ) -> Result<Json<ProjectInfo>, ApiError> {
     let sent = Parameters::of_query(request.uri())?.into_fields();
-    let mut failures = Failures::default();
-    let named = failures.required(&sent, "id", text).flatten();
-    failures.check()?;
-    let named = named.unwrap_or_default();
+    let mut read = Reader::new(&sent);
+    let named = read.required("id", Reader::text);
+    let named = read.finish(named)?.unwrap_or_default();
     let directory = state.0.access.directory.read();
     let is_id = named.bytes().all(|byte| byte.is_ascii_digit());
     let project = if is_id {

@@ -3,7 +3,6 @@
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
-use tally_eventlog::{AppendError, Record};
 use tally_schemas::topics;
 use tally_service::api::ApiError;
 use utoipa::ToSchema;
@@ -11,8 +10,9 @@ use utoipa::ToSchema;
 use super::agent_server::AgentServerCall;
 use super::usage_events::{events, records};
 use super::usage_report::UsageReport;
+use crate::append::append;
 use crate::parameters::Parameters;
-use crate::state::{Inner, InternalState};
+use crate::state::InternalState;
 
 /// What the agent server has counted since it last reported.
 #[derive(ToSchema)]
@@ -48,25 +48,7 @@ pub(super) async fn report(
     let report = UsageReport::parse(&sent)?;
     let events = events(&report, &state.0.access.directory.read(), state.0.access.clock.now());
     if !events.is_empty() {
-        append(&state.0, records(events, &*state.0.randomness, state.0.framings)).await?;
+        append(&state.0, topics::EVENTS, records(events, &*state.0.randomness, state.0.framings)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Returns once the log has all of them. After an error it may have some.
-async fn append(state: &Inner, records: Vec<Record>) -> Result<(), ApiError> {
-    let results = state.log.append(topics::EVENTS, records).await;
-    // An error that a retry can't mend decides.
-    let Some(error) = results.into_iter().filter_map(Result::err).min_by_key(AppendError::is_retriable)
-    else {
-        return Ok(());
-    };
-    tracing::warn!(%error, "the log did not take a usage report");
-    let retry_after_s = state.config.body.retry_after_s;
-    let reason = "the event log is not available";
-    Err(if error.is_retriable() {
-        ApiError::Unavailable { reason, retry_after_s }
-    } else {
-        ApiError::Internal
-    })
 }

@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 use tally_service::api::ApiError;
+use tally_service::api::parameter::Invalid;
 
 use crate::declared::{Coerced, Failures, Fields, integer, object};
 
@@ -77,24 +78,24 @@ impl UsageReport {
         let mut counts = Vec::new();
         for counter in &COUNTERS {
             if let Some(name) = counter.older_parameter {
-                let count = failures.optional(sent, name, integer).flatten();
+                let count = failures.optional(sent, name, integer).value();
                 counts.extend(count.map(|count| (counter, name.to_owned(), count)));
             }
         }
-        let counters = failures.optional(sent, "counters", object).flatten().unwrap_or_default();
+        let counters = failures.optional(sent, "counters", object).value().unwrap_or_default();
         for counter in &COUNTERS {
             let name = format!("counters[{}]", counter.name);
             let count =
-                counters.get(counter.name).and_then(|count| failures.coerce(count, &name, integer)?);
+                counters.get(counter.name).and_then(|count| failures.coerce(count, &name, integer).value());
             counts.extend(count.map(|count| (counter, name, count)));
         }
-        let unique_counters =
-            failures.optional(sent, "unique_counters", object).flatten().unwrap_or_default();
+        let unique_counters = failures.optional(sent, "unique_counters", object).value().unwrap_or_default();
         let mut ids = Vec::new();
         for counter in &UNIQUE_COUNTERS {
             let name = format!("unique_counters[{}]", counter.name);
-            let list =
-                unique_counters.get(counter.name).and_then(|list| failures.coerce(list, &name, integers)?);
+            let list = unique_counters
+                .get(counter.name)
+                .and_then(|list| failures.coerce(list, &name, integers).value());
             ids.extend(list.filter(|list| !list.is_empty()).map(|list| (counter, list)));
         }
         failures.check()?;
@@ -112,7 +113,7 @@ fn integers(value: &Value) -> Coerced<Vec<i64>> {
     let list = match value {
         Value::Null => return Ok(None),
         Value::Array(list) => list,
-        _ => return Err(tally_service::api::parameter::Invalid),
+        _ => return Err(Invalid),
     };
     let mut ids = list.iter().map(integer).collect::<Result<Vec<_>, _>>()?;
     ids.sort_unstable();

@@ -75,16 +75,16 @@ pub(crate) async fn buy(
         let mut new: Vec<MinutePack> = Vec::new();
         let mut answers = Vec::with_capacity(purchases.len());
         for purchase in &purchases {
-            let xid = purchase.purchase_xid.as_deref().unwrap_or_default();
+            let xid = purchase.xid.as_deref().unwrap_or_default();
             let is_it = |pack: &&MinutePack| pack.purchase_xid == xid;
-            match directory.pack(xid).map(|pack| &**pack).or_else(|| new.iter().find(is_it)) {
-                Some(known) => answers.push(PackAnswer::from(known)),
-                None => {
-                    let pack = purchase.pack(namespace.id)?;
-                    answers.push(PackAnswer::from(&pack));
-                    new.push(pack);
-                }
+            let known = directory.pack(xid).map(|pack| &**pack).or_else(|| new.iter().find(is_it));
+            if let Some(known) = known {
+                answers.push(PackAnswer::from(known));
+                continue;
             }
+            let pack = purchase.pack(namespace.id)?;
+            answers.push(PackAnswer::from(&pack));
+            new.push(pack);
         }
         Ok::<_, Refusal>((answers, new.into_iter().map(Change::MinutePack).collect()))
     });

@@ -38,22 +38,20 @@ struct BoughtPack {
 pub(super) struct Purchase {
     number_of_minutes: Option<i64>,
     expires_at: Option<Date>,
-    pub(super) purchase_xid: Option<String>,
+    pub(super) xid: Option<String>,
 }
 
 impl Purchase {
     /// The pack it makes, unless something is blank. GitLab's one text for all of that.
     pub(super) fn pack(&self, namespace_id: i64) -> Result<MinutePack, Refusal> {
-        let purchase_xid = self.purchase_xid.clone().filter(|xid| (1..=MAX_XID_BYTES).contains(&xid.len()));
-        match (purchase_xid, self.expires_at, self.number_of_minutes) {
-            (Some(purchase_xid), Some(expires_at), Some(number_of_minutes)) => {
-                Ok(MinutePack { purchase_xid, namespace_id, expires_at, number_of_minutes })
-            }
-            _ => {
-                let text = "400 Bad request - Unable to save additional packs";
-                Err(Refusal::Api(ApiError::BadRequest(text.into())))
-            }
+        let purchase_xid = self.xid.clone().filter(|xid| (1..=MAX_XID_BYTES).contains(&xid.len()));
+        if let (Some(purchase_xid), Some(expires_at), Some(number_of_minutes)) =
+            (purchase_xid, self.expires_at, self.number_of_minutes)
+        {
+            return Ok(MinutePack { purchase_xid, namespace_id, expires_at, number_of_minutes });
         }
+        let text = "400 Bad request - Unable to save additional packs";
+        Err(Refusal::Api(ApiError::BadRequest(text.into())))
     }
 }
 
@@ -81,11 +79,7 @@ pub(super) fn parse(sent: &Fields) -> Result<Vec<Purchase>, ApiError> {
     let xids = column(items, "purchase_xid", text, &mut failures);
     failures.check()?;
     let rows = minutes.into_iter().zip(expiries).zip(xids);
-    let purchase = |((number_of_minutes, expires_at), purchase_xid)| Purchase {
-        number_of_minutes,
-        expires_at,
-        purchase_xid,
-    };
+    let purchase = |((number_of_minutes, expires_at), xid)| Purchase { number_of_minutes, expires_at, xid };
     Ok(rows.map(purchase).collect())
 }
 
@@ -102,7 +96,7 @@ fn column<T>(
             failures.add(&name_in_answer, "is missing");
             return None;
         };
-        failures.coerce(value, &name_in_answer, &coerce).flatten()
+        failures.coerce(value, &name_in_answer, &coerce).value()
     };
     items.iter().enumerate().map(read).collect()
 }

@@ -8,7 +8,7 @@ use tally_directory::Reconciliation;
 use tally_service::api::ApiError;
 use utoipa::ToSchema;
 
-use crate::declared::{Coerced, Failures, Fields, date, integer};
+use crate::declared::{Coerced, Failures, Fields, Sent, date, integer};
 
 const LIST: &str = "upcoming_reconciliations";
 
@@ -93,10 +93,10 @@ fn column<T>(
             return None;
         };
         let value = failures.coerce(value, &name_in_answer, &coerce);
-        if value.as_ref().is_some_and(Option::is_none) {
+        if matches!(value, Sent::Null) {
             failures.add(&name_in_answer, "is empty");
         }
-        value.flatten()
+        value.value()
     };
     items.iter().map(read).collect()
 }

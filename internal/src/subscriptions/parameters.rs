@@ -5,7 +5,7 @@ use tally_directory::Subscription;
 use tally_service::api::ApiError;
 use utoipa::ToSchema;
 
-use crate::declared::{Coerced, Failures, Fields, boolean, date, integer, text};
+use crate::declared::{Coerced, Failures, Fields, Sent, boolean, date, integer, text};
 use crate::refusal::Refusal;
 
 /// The plan of a namespace that has bought none.
@@ -64,17 +64,17 @@ pub(super) enum Need {
     Nothing,
 }
 
-/// What was sent: `None` is absent, `Some(None)` null.
+/// What was sent.
 pub(super) struct SubscriptionParameters {
-    start_date: Option<Option<Date>>,
-    end_date: Option<Option<Date>>,
-    plan_code: Option<Option<String>>,
-    seats: Option<Option<i64>>,
-    max_seats_used: Option<Option<i64>>,
-    auto_renew: Option<Option<bool>>,
-    trial: Option<Option<bool>>,
-    trial_ends_on: Option<Option<Date>>,
-    trial_starts_on: Option<Option<Date>>,
+    start_date: Sent<Date>,
+    end_date: Sent<Date>,
+    plan_code: Sent<String>,
+    seats: Sent<i64>,
+    max_seats_used: Sent<i64>,
+    auto_renew: Sent<bool>,
+    trial: Sent<bool>,
+    trial_ends_on: Sent<Date>,
+    trial_starts_on: Sent<Date>,
 }
 
 impl SubscriptionParameters {
@@ -101,7 +101,7 @@ impl SubscriptionParameters {
 
     /// A namespace's first subscription.
     pub(super) fn new_subscription(&self, namespace_id: i64) -> Result<Subscription, Refusal> {
-        let start_date = self.start_date.flatten().ok_or(Refusal::blank("start_date"))?;
+        let start_date = self.start_date.clone().value().ok_or(Refusal::blank("start_date"))?;
         self.changed(&Subscription {
             namespace_id,
             plan_code: FREE.to_owned(),
@@ -121,18 +121,18 @@ impl SubscriptionParameters {
     /// The subscription with everything that was sent; the rest stays.
     pub(super) fn changed(&self, existing: &Subscription) -> Result<Subscription, Refusal> {
         let mut changed = existing.clone();
-        if let Some(code) = &self.plan_code {
-            changed.plan_code = code.clone().unwrap_or_else(|| FREE.to_owned());
+        if self.plan_code != Sent::Absent {
+            changed.plan_code = self.plan_code.or_keep(None).unwrap_or_else(|| FREE.to_owned());
             changed.plan_name = plan_name(&changed.plan_code);
         }
-        changed.start_date = required("start_date", self.start_date, existing.start_date)?;
-        changed.seats = required("seats", self.seats, existing.seats)?;
-        changed.max_seats_used = required("max_seats_used", self.max_seats_used, existing.max_seats_used)?;
-        changed.end_date = self.end_date.unwrap_or(existing.end_date);
-        changed.auto_renew = self.auto_renew.unwrap_or(existing.auto_renew);
-        changed.trial = self.trial.map_or(existing.trial, |trial| trial.unwrap_or(false));
-        changed.trial_starts_on = self.trial_starts_on.unwrap_or(existing.trial_starts_on);
-        changed.trial_ends_on = self.trial_ends_on.unwrap_or(existing.trial_ends_on);
+        changed.start_date = required("start_date", &self.start_date, existing.start_date)?;
+        changed.seats = required("seats", &self.seats, existing.seats)?;
+        changed.max_seats_used = required("max_seats_used", &self.max_seats_used, existing.max_seats_used)?;
+        changed.end_date = self.end_date.or_keep(existing.end_date);
+        changed.auto_renew = self.auto_renew.or_keep(existing.auto_renew);
+        changed.trial = self.trial.or_keep(Some(existing.trial)).unwrap_or(false);
+        changed.trial_starts_on = self.trial_starts_on.or_keep(existing.trial_starts_on);
+        changed.trial_ends_on = self.trial_ends_on.or_keep(existing.trial_ends_on);
         if changed.trial && changed.trial_starts_on.is_none() {
             return Err(Refusal::blank("trial_starts_on"));
         }
@@ -145,12 +145,8 @@ fn filled_text(value: &serde_json::Value) -> Coerced<String> {
 }
 
 /// A value that may be left as it is, but not be taken away.
-fn required<T>(field: &'static str, sent: Option<Option<T>>, existing: T) -> Result<T, Refusal> {
-    match sent {
-        None => Ok(existing),
-        Some(Some(value)) => Ok(value),
-        Some(None) => Err(Refusal::blank(field)),
-    }
+fn required<T: Clone>(field: &'static str, sent: &Sent<T>, existing: T) -> Result<T, Refusal> {
+    sent.or_keep(Some(existing)).ok_or(Refusal::blank(field))
 }
 
 /// A plan's name is its code's words, each with a capital: `ultimate_trial` is Ultimate Trial.

@@ -14,6 +14,9 @@ const ENDPOINTS: [(&str, &str); 7] = [
     ("GET", "/projects/100/alert_management_alerts"),
 ];
 
+/// What a call shows.
+type Headers<'h> = &'h [(&'h str, &'h str)];
+
 fn insufficient(scopes: &str) -> Value {
     json!({
         "error": "insufficient_scope",
@@ -29,7 +32,7 @@ async fn nobody_but_an_administrator_gets_in() {
     let bad = json!({"error": "invalid_token", "error_description": "Bad Access Token."});
     let bearer = |token: &str| format!("Bearer {token}");
     let (unknown_bearer, alices_bearer) = (bearer("glpat-nobody"), bearer(ALICE));
-    let rows: [(&[(&str, &str)], u16, &Value); 8] = [
+    let rows: [(Headers, u16, &Value); 8] = [
         (&[], 401, &unauthorized),
         (&[("TOKEN", "")], 401, &unauthorized),
         (&[("TOKEN", "glpat-nobody")], 401, &unauthorized),
@@ -51,7 +54,7 @@ async fn nobody_but_an_administrator_gets_in() {
 async fn an_administrators_token_is_taken_from_each_of_its_places() {
     let world = World::new();
     let bearer = format!("Bearer {ROOT}");
-    let rows: [&[(&str, &str)]; 4] = [
+    let rows: [Headers; 4] = [
         &[("TOKEN", ROOT)],
         &[("PRIVATE-TOKEN", ROOT)],
         &[("Authorization", bearer.as_str())],

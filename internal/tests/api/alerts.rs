@@ -87,13 +87,15 @@ async fn alerts_are_listed_page_by_page_the_last_seen_first() {
         ("?per_page=2&page=2", &all[2..4], "3"),
         ("?per_page=2&page=3", &all[4..], ""),
         ("?page=4&per_page=2", &[], ""),
+        ("?page=0", &all[..], ""),
         ("?page=9223372036854775807", &[], ""),
     ] {
         assert_eq!(list(&world, query).await, (texts(titles), "5".to_owned(), next.to_owned()), "{query}");
     }
     for (query, error) in [
         ("?page=x", "page is invalid"),
-        ("?page=0&per_page=-1", "page does not have a valid value, per_page does not have a valid value"),
+        ("?page=-1&per_page=-1", "page does not have a valid value, per_page does not have a valid value"),
+        ("?per_page=0", "per_page has a value not allowed"),
     ] {
         let answer = world.call("GET", &format!("{LIST}{query}"), &[("TOKEN", ROOT)], None).await;
         assert_eq!(answer.parts(), (400, json!({"error": error})), "{query}");
