@@ -82,7 +82,9 @@ impl Fold for DirectoryFold {
         match read_record(record.offset, &record.value) {
             Ok(Valid { changes, whole_since }) => {
                 self.compactions.extend(whole_since);
-                changes.into_iter().for_each(|change| self.apply(record.offset, change));
+                for change in changes {
+                    self.apply(record.offset, change);
+                }
             }
             Err(error) => {
                 self.unreadable += 1;
@@ -241,7 +243,9 @@ mod tests {
 
     fn fold(records: &[LogRecord]) -> Folded {
         let mut fold = DirectoryFolder.start(0);
-        records.iter().for_each(|record| fold.add(record));
+        for record in records {
+            fold.add(record);
+        }
         fold.finish()
     }
 

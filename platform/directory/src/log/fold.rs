@@ -78,7 +78,7 @@ impl Fold {
         }
         self.gaps |= offset > self.next;
         self.next = offset;
-        let changes = match self.valid(record, read) {
+        let changes = match valid(record, read) {
             Some(transaction) => {
                 if let Some(from) = self.begin_again(&transaction, state) {
                     return Folded::BeginAgain { from };
@@ -92,24 +92,10 @@ impl Fold {
         };
         self.next = offset + 1;
         let count = changes.len();
-        changes.into_iter().for_each(|change| state.apply(change));
-        Folded::Changes(count)
-    }
-
-    fn valid(&self, record: &LogRecord, read: Read) -> Option<Transaction> {
-        match read {
-            Ok(Some(transaction)) if transaction.is_valid_at(record.offset) => Some(transaction),
-            Ok(Some(transaction)) => {
-                tracing::debug!(offset = record.offset, at = transaction.at, writer = %transaction.writer,
-                    "a command of the directory lost against another one");
-                None
-            }
-            Ok(None) => None,
-            Err(error) => {
-                tracing::error!(offset = record.offset, %error, "a record of the directory is skipped");
-                None
-            }
+        for change in changes {
+            state.apply(change);
         }
+        Folded::Changes(count)
     }
 
     /// A rewrite that is done says that nothing before it is needed; a state with gaps on the way needs exactly that. One
@@ -121,6 +107,23 @@ impl Fold {
             self.gaps = false;
         }
         (rewrite.done && self.gaps && rewrite.from > self.base).then_some(rewrite.from)
+    }
+}
+
+/// The transaction, if it takes effect; it is said why it doesn't.
+fn valid(record: &LogRecord, read: Read) -> Option<Transaction> {
+    match read {
+        Ok(Some(transaction)) if transaction.is_valid_at(record.offset) => Some(transaction),
+        Ok(Some(transaction)) => {
+            tracing::debug!(offset = record.offset, at = transaction.at, writer = %transaction.writer,
+                "a command of the directory lost against another one");
+            None
+        }
+        Ok(None) => None,
+        Err(error) => {
+            tracing::error!(offset = record.offset, %error, "a record of the directory is skipped");
+            None
+        }
     }
 }
 

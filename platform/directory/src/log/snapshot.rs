@@ -134,7 +134,9 @@ fn fill(state: &mut State, blocks: &Receiver<Result<Block, SnapshotError>>) -> R
     for block in blocks {
         let block = block?;
         applied += block.changes.len() as u64;
-        block.changes.into_iter().for_each(|change| state.apply(change));
+        for change in block.changes {
+            state.apply(change);
+        }
         end = end.or(block.end);
     }
     Ok(end.is_some_and(|end| end.changes == applied))

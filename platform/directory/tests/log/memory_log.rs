@@ -101,7 +101,7 @@ impl MemoryLog {
 
     fn faulty(&self, record: Record) -> Result<Appended, AppendError> {
         let lost_answers = self.lost_answers.load(Ordering::Relaxed);
-        if lost_answers == 0 || self.random() % lost_answers != 0 {
+        if lost_answers == 0 || !self.random().is_multiple_of(lost_answers) {
             return Ok(self.put(record));
         }
         if self.random().is_multiple_of(2) {

@@ -132,12 +132,12 @@ async fn agree(log: &Arc<MemoryLog>, copies: &[Arc<Directory>], told: &[Told]) {
 
     // In the log as it came about, every acknowledged creation is a valid record, exactly once.
     let mut creations: BTreeMap<(i64, String), usize> = BTreeMap::new();
-    let mut before = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let records = log.records();
     for end in 1..=records.len() {
         let after = naive_users(&records[end - 1..end]);
         for (id, name) in after {
-            if before.insert(id, ()).is_none() {
+            if seen.insert(id) {
                 *creations.entry((id, name)).or_default() += 1;
             }
         }

@@ -17,6 +17,12 @@ fn config(file: &Path) -> ReplicaConfig {
     ReplicaConfig { snapshot_file: Some(file.to_owned()), ..ReplicaConfig::new(TOPIC) }
 }
 
+fn apply_all(state: &mut State, changes: &[Change]) {
+    for change in changes {
+        state.apply(change.clone());
+    }
+}
+
 fn any_change() -> impl Strategy<Value = Change> {
     let user = |(id, name): (i64, u8)| User { id, username: format!("name-{name}"), ..User::default() };
     prop_oneof![
@@ -36,7 +42,7 @@ proptest! {
     ) {
         let begin = begin.index(changes.len());
         let (mut live, mut restored) = (State::default(), State::default());
-        changes[..begin].iter().for_each(|change| live.apply(change.clone()));
+        apply_all(&mut live, &changes[..begin]);
         let (mut cursor, mut applied) = (Cursor::default(), begin);
         let mut pieces = pieces.into_iter().chain(std::iter::repeat((3, 1)));
         loop {
@@ -45,15 +51,15 @@ proptest! {
             if read.is_empty() {
                 break;
             }
-            read.into_iter().for_each(|change| restored.apply(change));
+            apply_all(&mut restored, &read);
             cursor = next;
             for change in changes.iter().skip(applied).take(meanwhile) {
                 live.apply(change.clone());
                 applied += 1;
             }
         }
-        changes[applied..].iter().for_each(|change| live.apply(change.clone()));
-        changes[begin..].iter().for_each(|change| restored.apply(change.clone()));
+        apply_all(&mut live, &changes[applied..]);
+        apply_all(&mut restored, &changes[begin..]);
         prop_assert!(restored == live, "{restored:?}\n{live:?}");
     }
 }
@@ -131,8 +137,8 @@ async fn a_snapshot_that_is_torn_or_of_another_directory_is_ignored() {
 
     let lines: Vec<&str> = saved.lines().collect();
     let without = |left_out: usize| {
-        let kept = lines.iter().enumerate().filter(|(number, _)| *number != left_out);
-        kept.map(|(_, line)| format!("{line}\n")).collect::<String>()
+        let kept: Vec<&str> = [&lines[..left_out], &lines[left_out + 1..], &[""]].concat();
+        kept.join("\n")
     };
     let mut broken = vec![
         String::new(),
