@@ -1,10 +1,11 @@
 //! Serves a router on a bound listener with the limits that keep a slow or greedy client from harming the others.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -29,6 +30,10 @@ pub struct HttpConfig {
     /// Seconds that requests under way get to finish after a shutdown began.
     pub drain_s: u64,
 }
+
+/// The address at the other end of a request's connection; every request that [`serve`] takes has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// The address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +62,15 @@ pub async fn serve(listener: TcpListener, router: Router, config: HttpConfig, sh
             accepted = accept(&listener, &slots) => accepted,
             () = shutdown.cancelled() => break,
         };
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+        let router = service.clone();
+        let service = service_fn(move |mut request| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            router.call(request)
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // A broken connection is the client's affair; requests log their own errors.
             let _ = connection.await;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use tally_directory::{AuthError, Directory, Principal, Scope};
 
@@ -31,8 +33,19 @@ pub struct Access {
 impl Access {
     /// Whose request this is; [`ApiError::Unauthorized`] without a token.
     pub fn authenticate(&self, parts: &Parts) -> Result<Caller, ApiError> {
-        let token = presented_token(parts).ok_or(ApiError::Unauthorized)?;
-        let authenticated = self.directory.authenticate(&token.text, self.clock.now());
+        if let Some(known) = parts.extensions.get::<Authenticated>() {
+            return known.0.clone();
+        }
+        let token = presented_token(&parts.uri, &parts.headers).ok_or(ApiError::Unauthorized)?;
+        self.authenticate_token(&token, self.clock.now())
+    }
+
+    pub(super) fn authenticate_token(
+        &self,
+        token: &PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<Caller, ApiError> {
+        let authenticated = self.directory.authenticate(&token.text, now);
         authenticated.map(Caller).map_err(|error| match error {
             // Only OAuth's header is answered in OAuth's form when nobody has the token.
             AuthError::Unknown if token.bearer => ApiError::InvalidToken(TokenProblem::Bad),
@@ -40,6 +53,11 @@ impl Access {
         })
     }
 }
+
+/// What authenticating the request has given, so that it happens once. Put into the request by the guard, which looks at
+/// every request before its handler does.
+#[derive(Clone)]
+pub(super) struct Authenticated(pub(super) Result<Caller, ApiError>);
 
 /// Whoever the request acts for.
 #[derive(Clone, Debug)]
@@ -91,7 +109,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        if presented_token(parts).is_none() {
+        if presented_token(&parts.uri, &parts.headers).is_none() {
             return Ok(Self(None));
         }
         Access::from_ref(state).authenticate(parts).map(|caller| Self(Some(caller)))
@@ -99,21 +117,21 @@ where
 }
 
 /// A token as it stands in a request.
-struct PresentedToken<'a> {
-    text: Cow<'a, str>,
+pub(super) struct PresentedToken<'a> {
+    pub(super) text: Cow<'a, str>,
     /// It came as `Authorization: Bearer`.
     bearer: bool,
 }
 
 /// The first token there is, in GitLab's order: parameter, `PRIVATE-TOKEN`, `Authorization: Bearer`. An empty one is none.
 /// The parameter is looked for in the query string only, because a body is not read before its sender is known.
-fn presented_token(parts: &Parts) -> Option<PresentedToken<'_>> {
+pub(super) fn presented_token<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<PresentedToken<'r>> {
     let plain = |text| PresentedToken { text, bearer: false };
-    token_parameter(parts.uri.query().unwrap_or_default())
+    token_parameter(uri.query().unwrap_or_default())
         .map(plain)
-        .or_else(|| header_text(parts, PRIVATE_TOKEN).map(Cow::Borrowed).map(plain))
+        .or_else(|| header_text(headers, PRIVATE_TOKEN).map(Cow::Borrowed).map(plain))
         .or_else(|| {
-            bearer_token(parts).map(|text| PresentedToken { text: Cow::Borrowed(text), bearer: true })
+            bearer_token(headers).map(|text| PresentedToken { text: Cow::Borrowed(text), bearer: true })
         })
         .filter(|token| !token.text.is_empty())
 }
@@ -126,23 +144,21 @@ fn token_parameter(query: &str) -> Option<Cow<'_, str>> {
         .map(|(_, value)| percent_decode_str(value).decode_utf8_lossy())
 }
 
-fn bearer_token(parts: &Parts) -> Option<&str> {
-    let (scheme, token) = header_text(parts, AUTHORIZATION.as_str())?.split_once(' ')?;
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = header_text(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A header's text if it is there, is text and is not empty.
-fn header_text<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
-    parts.headers.get(name)?.to_str().ok().filter(|text| !text.is_empty())
+fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Request;
-    use jiff::Timestamp;
-
     use super::*;
     use crate::clock::FixedClock;
+    use axum::http::Request;
 
     const DIRECTORY: &str = "
 users:

@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tally_directory::{AuthError, Scope};
 
+use crate::api::guard::Denial;
+
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -63,6 +65,12 @@ pub enum ApiError {
     /// 415: no decoder for this content encoding.
     #[error("The provided content-encoding '{0}' is not supported.")]
     UnsupportedContentEncoding(String),
+    /// 429: more requests than this caller may make; a later one may succeed.
+    #[error("This endpoint has been requested too many times. Try again later.")]
+    TooManyRequests {
+        /// Seconds until there may be more.
+        retry_after_s: u64,
+    },
     /// 500: a fault of ours; what it was is in the log.
     #[error("500 Internal Server Error")]
     Internal,
@@ -123,6 +131,7 @@ impl ApiError {
             Self::UnsupportedContentType(_) | Self::UnsupportedContentEncoding(_) => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -140,6 +149,7 @@ impl ApiError {
                     "The request requires higher privileges than provided by the access token.",
                 "scope": scope_names(scopes),
             }),
+            Self::TooManyRequests { .. } => json!({"message": {"error": self.to_string()}}),
             Self::BadParameters(_)
             | Self::UnknownPath
             | Self::MethodNotAllowed(_)
@@ -158,12 +168,28 @@ impl ApiError {
         }
     }
 
+    /// Why the caller is denied, if that is what this refusal is.
+    const fn denial(&self) -> Option<Denial> {
+        match self {
+            Self::Unauthorized => Some(Denial::Unauthorized),
+            Self::InvalidToken(TokenProblem::Bad) => Some(Denial::UnknownToken),
+            Self::InvalidToken(TokenProblem::Expired) => Some(Denial::ExpiredToken),
+            Self::InvalidToken(TokenProblem::Revoked) => Some(Denial::RevokedToken),
+            Self::AccessDenied => Some(Denial::AccessDenied),
+            Self::InsufficientScope(_) => Some(Denial::InsufficientScope),
+            Self::Forbidden => Some(Denial::Forbidden),
+            Self::Blocked => Some(Denial::BlockedUser),
+            Self::TooManyRequests { .. } => Some(Denial::TooManyRequests),
+            _ => None,
+        }
+    }
+
     fn add_headers(&self, headers: &mut HeaderMap) {
         match self {
             Self::MethodNotAllowed(methods) => {
                 headers.insert(ALLOW, methods.clone());
             }
-            Self::Unavailable { retry_after_s, .. } => {
+            Self::Unavailable { retry_after_s, .. } | Self::TooManyRequests { retry_after_s } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
             _ => {}
@@ -175,6 +201,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(self.body())).into_response();
         self.add_headers(response.headers_mut());
+        if let Some(denial) = self.denial() {
+            response.extensions_mut().insert(denial);
+        }
         response
     }
 }
@@ -249,6 +278,12 @@ mod tests {
                 415,
                 json!({"error": "The provided content-encoding 'br' is not supported."}),
             ),
+            (
+                ApiError::TooManyRequests { retry_after_s: 9 },
+                429,
+                json!({"message": {"error":
+                    "This endpoint has been requested too many times. Try again later."}}),
+            ),
             (ApiError::Internal, 500, json!({"message": "500 Internal Server Error"})),
             (
                 ApiError::Unavailable { reason: "the log is away", retry_after_s: 1 },
@@ -268,5 +303,7 @@ mod tests {
         assert_eq!(allow.headers()["allow"], "OPTIONS, POST");
         let away = ApiError::Unavailable { reason: "x", retry_after_s: 3 }.into_response();
         assert_eq!(away.headers()["retry-after"], "3");
+        let too_many = ApiError::TooManyRequests { retry_after_s: 9 }.into_response();
+        assert_eq!(too_many.headers()["retry-after"], "9");
     }
 }
