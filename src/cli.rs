@@ -37,6 +37,8 @@ pub enum Command {
     Processor(ServiceArgs),
     /// ClickHouse to HTTP: Service Ping, Cube queries, event listings
     Query(ServiceArgs),
+    /// GitLab's internal API, for GitLab Shell, the agent server and billing; on a port of its own
+    Internal(ServiceArgs),
     /// The embedded ClickHouse engine as a process of its own, with ClickHouse's HTTP interface
     Store(ServiceArgs),
     /// Creates and upgrades the ClickHouse tables
@@ -44,13 +46,18 @@ pub enum Command {
     /// Event and metric definitions in GitLab's YAML form
     #[command(subcommand)]
     Definitions(DefinitionsCommand),
-    /// Access tokens in the directory file
+    /// Access tokens: make, list, revoke
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Users, projects, memberships and all else that Tally knows about who may do what
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
     /// Sends a reproducible stream of events, for tests and measurements
     Load(Box<tally_benches::load::LoadArgs>),
     /// Prints every setting with its default and what it means
     Config,
+    /// Prints the OpenAPI document of the public and the internal API
+    Openapi,
 }
 
 #[derive(Args)]
@@ -120,5 +127,29 @@ pub enum TokenCommand {
         config: ConfigArgs,
         /// The token's name
         name: String,
+        /// Whose token, where several users have one of that name
+        #[arg(long)]
+        user: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum DirectoryCommand {
+    /// Takes over what a YAML file names, in the form that export writes; removes nothing
+    Import {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The file; `-` for standard input
+        file: PathBuf,
+    },
+    /// Prints all of the directory as YAML, secrets as hashes only
+    Export {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Writes the directory's topic anew, so that what was replaced long ago takes no room
+    Compact {
+        #[command(flatten)]
+        config: ConfigArgs,
     },
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tally_eventlog::embedded::EmbeddedConfig;
 use tally_eventlog::kafka::KafkaConfig;
 use tally_ingest::IngestConfig;
+use tally_internal::InternalConfig;
 use tally_processor::ProcessorConfig;
 use tally_query::QueryConfig;
 use tally_service::http::HttpConfig;
@@ -38,6 +39,7 @@ pub struct Config {
     pub ingest: IngestConfig,
     pub processor: ProcessorConfig,
     pub query: QueryConfig,
+    pub internal: InternalConfig,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +57,7 @@ pub enum Service {
     Ingest,
     Processor,
     Query,
+    Internal,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +66,7 @@ pub struct ServicesSection {
     pub ingest: String,
     pub query: String,
     pub processor: String,
+    pub internal: String,
 }
 
 /// Which implementation of the event log a process uses.
@@ -131,6 +135,7 @@ pub struct EngineSection {
 #[serde(deny_unknown_fields)]
 pub struct DirectorySection {
     pub file: PathBuf,
+    pub snapshot: PathBuf,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -218,9 +223,14 @@ impl Config {
         }
     }
 
-    /// The file of users, tokens and projects.
+    /// The file that is imported into the directory, if it is there.
     pub fn directory_file(&self) -> PathBuf {
         self.in_data_dir(&self.directory.file, "directory.yml")
+    }
+
+    /// Where this process keeps its snapshot of the directory.
+    pub fn directory_snapshot(&self) -> PathBuf {
+        self.in_data_dir(&self.directory.snapshot, "directory.snapshot")
     }
 
     fn in_data_dir(&self, configured: &Path, name: &str) -> PathBuf {

@@ -1,10 +1,13 @@
 //! The `tally` binary: reads the command line and hands over to the subcommand.
 
+mod administer;
 mod cli;
 mod commands;
 mod config;
+mod control;
 mod instance;
 mod open;
+mod randomness;
 mod registry;
 mod services;
 mod welcome;
@@ -29,8 +32,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Definitions(command) => return Ok(commands::definitions::run(command)),
-        Command::Token(command) => commands::token::run(command)?,
         Command::Config => print!("{}", config::DEFAULTS),
+        Command::Openapi => println!("{}", services::document().to_pretty_json()?),
         serving => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(serving))?;
         }
@@ -44,6 +47,9 @@ async fn serve(command: Command) -> Result<()> {
         Command::Ingest(args) => commands::services::ingest(args).await,
         Command::Processor(args) => commands::services::processor(args).await,
         Command::Query(args) => commands::services::query(args).await,
+        Command::Internal(args) => commands::services::internal(args).await,
+        Command::Token(command) => commands::token::run(command).await,
+        Command::Directory(command) => commands::directory::run(command).await,
         Command::Store(args) => commands::store::run(args).await,
         Command::Migrate(args) => commands::migrate::run(args).await,
         Command::Load(args) => {
@@ -51,7 +57,7 @@ async fn serve(command: Command) -> Result<()> {
             println!("{summary}");
             Ok(())
         }
-        Command::Definitions(_) | Command::Token(_) | Command::Config => {
+        Command::Definitions(_) | Command::Config | Command::Openapi => {
             unreachable!("handled without a runtime")
         }
     }

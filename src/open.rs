@@ -1,12 +1,16 @@
 //! What a subcommand opens before it works: the settings (and with them the logs), signals, the log, the store, the
 //! directory and the definitions.
 
+use std::convert::Infallible;
 use std::future::pending;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tally_directory::Directory;
+use jiff::Timestamp;
+use tally_directory::log::ReplicaConfig;
+use tally_directory::{Change, Directory, SecretHash};
 use tally_eventlog::embedded::EmbeddedLog;
 use tally_eventlog::kafka::KafkaLog;
 use tally_eventlog::{EventLog, LogError, TopicSpec};
@@ -78,6 +82,8 @@ pub async fn log(config: &Config) -> Result<Arc<dyn EventLog>> {
     for topic in [topics::EVENTS, topics::CONTRIBUTIONS] {
         ensure_topic(&*log, topic, config).await.with_context(|| format!("can't make topic {topic}"))?;
     }
+    let directory = tally_directory::log::topic(topics::DIRECTORY);
+    log.ensure_topic(&directory).await.context("can't make the directory's topic")?;
     Ok(log)
 }
 
@@ -136,31 +142,75 @@ pub fn definitions(config: &Config) -> Result<Arc<Definitions>> {
     Ok(Arc::new(definitions))
 }
 
-/// Users, tokens and projects, read again whenever the file changes, until `shutdown`.
-pub fn directory(config: &Config, shutdown: &CancellationToken) -> Result<Arc<Directory>> {
-    let file = config.directory_file();
+/// The directory, read up to the log's end, and following the log until `shutdown`.
+pub async fn directory(
+    config: &Config,
+    log: Arc<dyn EventLog>,
+    shutdown: &CancellationToken,
+) -> Result<Arc<Directory>> {
+    let replica = ReplicaConfig {
+        snapshot_file: Some(config.directory_snapshot()),
+        ..ReplicaConfig::new(topics::DIRECTORY)
+    };
     let directory =
-        Arc::new(Directory::load(&file).context("make a token first: `tally token create --help`")?);
-    tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow_changes(Arc::clone(&directory))));
-    Ok(directory)
+        Directory::open(replica, log, shutdown.clone()).await.context("can't open the directory")?;
+    Ok(Arc::new(directory))
 }
 
-/// Reloads the directory when its file has another time of change; a broken file leaves the last good state in force.
-async fn follow_changes(directory: Arc<Directory>) {
-    let changed_at = || std::fs::metadata(directory.path()).and_then(|metadata| metadata.modified()).ok();
-    let mut loaded = changed_at();
+/// Imports the directory's file if it is there and differs from what was imported last, and again whenever it changes,
+/// until `shutdown`.
+pub async fn import_directory_file(
+    config: &Config,
+    directory: &Arc<Directory>,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let file = config.directory_file();
+    if !config.directory.file.as_os_str().is_empty() && !file.exists() {
+        bail!("directory.file: {} is not there", file.display());
+    }
+    if file.exists() {
+        import_file(directory, &file).await?;
+    }
+    let following = follow_changes(Arc::clone(directory), file);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
+    Ok(())
+}
+
+/// The setting of the directory that holds the hash of what was imported last, so that a start does not undo what was
+/// changed since.
+const IMPORTED: &str = "imported_directory_file";
+
+async fn import_file(directory: &Directory, file: &Path) -> Result<()> {
+    let yaml =
+        tokio::fs::read_to_string(file).await.with_context(|| format!("can't read {}", file.display()))?;
+    let hash = serde_json::Value::from(SecretHash::of(&yaml).to_hex());
+    if directory.read().setting(IMPORTED) == Some(&hash) {
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    let summary =
+        directory.import(&yaml, now).await.with_context(|| format!("can't import {}", file.display()))?;
+    let setting = Change::Setting { name: IMPORTED.to_owned(), value: hash };
+    directory.transact(now, move |_| Ok::<_, Infallible>(((), vec![setting.clone()]))).await?;
+    tracing::info!(file = %file.display(), %summary, "directory file imported");
+    Ok(())
+}
+
+/// Imports the file when it has another time of change; a broken file changes nothing.
+async fn follow_changes(directory: Arc<Directory>, file: PathBuf) {
+    let changed_at = || std::fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();
+    let mut imported = changed_at();
     loop {
         tokio::time::sleep(DIRECTORY_INTERVAL).await;
         let found = changed_at();
-        if found == loaded {
+        if found == imported {
             continue;
         }
-        loaded = found;
-        match directory.reload() {
-            Ok(()) => tracing::info!("directory reloaded"),
-            Err(error) => {
-                tracing::error!(%error, "the directory can't be reloaded; the former state stays in force");
-            }
+        imported = found;
+        if found.is_some()
+            && let Err(error) = import_file(&directory, &file).await
+        {
+            tracing::error!(error = format!("{error:#}"), "the directory file can't be imported");
         }
     }
 }

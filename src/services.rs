@@ -8,17 +8,20 @@ use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
 use tally_ingest::{Dependencies as IngestDependencies, Ingest};
+use tally_internal::{Dependencies as InternalDependencies, InternalState};
 use tally_processor::{Metrics, ProcessorDeps};
 use tally_query::{Deps as QueryDeps, QueryState};
 use tally_schemas::{ContributionIds, Definitions, Framings, Matcher};
-use tally_service::api::{self, Access};
+use tally_service::api::{self, Access, openapi};
 use tally_service::clock::{Clock, system_clock};
 use tally_service::health::{self, Health};
-use tally_service::randomness::ThreadRandomness;
+use tally_service::randomness::{Randomness, ThreadRandomness};
 use tally_service::{http, metrics};
 use tally_store::Store;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
 
 use crate::config::Config;
 use crate::registry;
@@ -31,8 +34,12 @@ pub struct Process {
     registry: Registry,
     health: Health,
     clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
     contribution_ids: Arc<ContributionIds>,
     routes: Router,
+    documents: Vec<OpenApi>,
+    /// What is served on other listeners.
+    beside: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -46,7 +53,10 @@ impl Process {
             registry: metrics::registry(),
             health: Health::default(),
             clock: system_clock(),
+            randomness: Arc::new(ThreadRandomness),
             routes: Router::new(),
+            documents: Vec::new(),
+            beside: Vec::new(),
         })
     }
 
@@ -68,6 +78,15 @@ impl Process {
         });
     }
 
+    /// `/readyz` asks whether the directory follows its log, too.
+    pub fn needs_directory(&mut self, directory: &Arc<Directory>) {
+        let directory = Arc::clone(directory);
+        self.health.add("directory", move || {
+            let directory = Arc::clone(&directory);
+            async move { directory.check().await }
+        });
+    }
+
     /// Adds ingest's routes.
     pub fn add_ingest(
         &mut self,
@@ -86,7 +105,7 @@ impl Process {
             registry: self.registry.clone(),
         };
         let ingest = Ingest::new(self.config.ingest.clone(), dependencies)?;
-        self.add_routes(tally_ingest::router(ingest).0);
+        self.add(tally_ingest::router(ingest));
         Ok(())
     }
 
@@ -99,7 +118,7 @@ impl Process {
             registry: self.registry.clone(),
         };
         let state = QueryState::new(self.config.query.clone(), deps);
-        self.add_routes(tally_query::router(state).0);
+        self.add(tally_query::router(state));
     }
 
     /// The processor's work, to run beside serving.
@@ -121,14 +140,77 @@ impl Process {
         Ok(async move { Ok(serving.await?) })
     }
 
-    fn add_routes(&mut self, routes: Router) {
+    /// Adds the internal API's routes, for a process that serves nothing else.
+    pub fn add_internal(&mut self, log: Arc<dyn EventLog>, directory: Arc<Directory>) -> Result<()> {
+        let internal = self.internal(log, directory)?;
+        self.add(tally_internal::router(internal));
+        Ok(())
+    }
+
+    /// Serves the internal API on a listener of its own until shutdown.
+    pub fn serve_internal(
+        &mut self,
+        log: Arc<dyn EventLog>,
+        directory: Arc<Directory>,
+        listener: TcpListener,
+    ) -> Result<()> {
+        let (routes, document) = tally_internal::router(self.internal(log, directory)?);
+        let routes = routes.merge(openapi::router(described(
+            "Tally's internal API",
+            &self.config.internal.external_url,
+            [document],
+        )));
+        tracing::info!(address = %http::local_address(&listener), "serving the internal api");
+        let serving = http::serve(
+            listener,
+            api::with_fallbacks(routes),
+            self.config.http.clone(),
+            self.shutdown.clone(),
+        );
+        self.beside.push(tokio::spawn(serving));
+        Ok(())
+    }
+
+    fn internal(&self, log: Arc<dyn EventLog>, directory: Arc<Directory>) -> Result<InternalState> {
+        let dependencies = InternalDependencies {
+            directory,
+            log,
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            framings: self.framings,
+            contribution_ids: Arc::clone(&self.contribution_ids),
+            registry: self.registry.clone(),
+        };
+        Ok(InternalState::new(self.config.internal.clone(), dependencies)?)
+    }
+
+    fn add(&mut self, (routes, document): (Router, OpenApi)) {
         self.routes = std::mem::take(&mut self.routes).merge(routes);
+        self.documents.push(document);
     }
 
     /// Serves the routes, health and metrics until shutdown; requests under way get to finish.
     pub async fn serve(self, listener: TcpListener) {
-        let routes = self.routes.merge(health::router(self.health, self.registry));
+        let beside = self.beside;
+        let routes = self
+            .routes
+            .merge(openapi::router(described("Tally", &self.config.query.external_url, self.documents)))
+            .merge(health::router(self.health, self.registry));
         tracing::info!(address = %http::local_address(&listener), "serving");
         http::serve(listener, api::with_fallbacks(routes), self.config.http, self.shutdown).await;
+        for serving in beside {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "a listener ended badly");
+            }
+        }
     }
+}
+
+/// The document of everything that Tally serves, publicly and internally.
+pub fn document() -> OpenApi {
+    described("Tally", "", [tally_ingest::document(), tally_query::document(), tally_internal::document()])
+}
+
+fn described(title: &str, url: &str, parts: impl IntoIterator<Item = OpenApi>) -> OpenApi {
+    openapi::document(title, env!("CARGO_PKG_VERSION"), url, parts)
 }

@@ -1,16 +1,14 @@
 //! What `make run` prints: the address, an administrator's token, and three requests to try.
 
 use std::fs;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use tally_directory::Scope;
-use tally_directory::edit::{NewToken, create_token};
+use tally_directory::{Directory, Scope};
 
-use crate::commands::token::{ensure_user, fresh_random};
+use crate::administer::{NewToken, create_token};
 use crate::config::Config;
+use crate::instance::write_private;
 
 /// The user, and the token's name.
 const ADMIN: &str = "root";
@@ -24,15 +22,13 @@ pub struct Welcome {
 impl Welcome {
     /// Takes the token made on an earlier start, or makes one. It is kept in `admin.token` in the data folder, readable by
     /// the owner only, since the directory keeps but its hash.
-    pub fn prepare(config: &Config) -> Result<Self> {
+    pub async fn prepare(config: &Config, directory: &Directory) -> Result<Self> {
         let file = config.standalone.data_dir.join("admin.token");
         if let Ok(token) = fs::read_to_string(&file) {
             return Ok(Self { token: token.trim().to_owned() });
         }
-        let directory = config.directory_file();
-        ensure_user(&directory, ADMIN, true)?;
         let new = NewToken { name: TOKEN_NAME, user: ADMIN, scopes: &[Scope::Api], expires_at: None };
-        let token = create_token(&directory, &new, fresh_random()?)?;
+        let token = create_token(directory, &new, true).await?;
         write_private(&file, &token).with_context(|| format!("can't write {}", file.display()))?;
         Ok(Self { token })
     }
@@ -66,12 +62,4 @@ Stop with Ctrl-C. `tally --help` shows what else there is.
 "#
         );
     }
-}
-
-fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = fs::File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file)?.write_all(text.as_bytes())
 }

@@ -15,4 +15,4 @@ mod track;
 mod verdict;
 
 pub use config::{IngestConfig, InvalidConfig};
-pub use service::{Dependencies, Ingest, StartError, router, serve};
+pub use service::{Dependencies, Ingest, StartError, document, router, serve};

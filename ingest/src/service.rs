@@ -100,13 +100,21 @@ impl FromRef<Ingest> for Access {
 
 /// The routes of ingest and their document, without a fallback, so that they can be merged with other services' routes.
 pub fn router(ingest: Ingest) -> (Router, OpenApi) {
-    let (router, document) = Routes::new()
+    let (router, document) = routes().into_parts();
+    let router = router.route_layer(middleware::from_fn_with_state(ingest.clone(), count_requests));
+    (router.with_state(ingest), document)
+}
+
+/// The routes' document.
+pub fn document() -> OpenApi {
+    routes().into_parts().1
+}
+
+fn routes() -> Routes<Ingest> {
+    Routes::new()
         .secured(Security::Token(track::TRACKING), routes!(track::track_event))
         .secured(Security::Token(track::TRACKING), routes!(track::track_events))
         .secured(Security::Token(contributions::POSTING), routes!(contributions::post))
-        .into_parts();
-    let router = router.route_layer(middleware::from_fn_with_state(ingest.clone(), count_requests));
-    (router.with_state(ingest), document)
 }
 
 /// Serves ingest alone on a bound listener until `shutdown`, then drains.

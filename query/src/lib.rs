@@ -14,5 +14,5 @@ pub mod statement;
 pub mod warehouse;
 
 pub use config::{InstanceConfig, QueryConfig, QueryLimits};
-pub use server::{router, serve};
+pub use server::{document, router, serve};
 pub use state::{Deps, QueryState};

@@ -1,6 +1,7 @@
 //! What the subcommands do, one file each.
 
 pub mod definitions;
+pub mod directory;
 pub mod migrate;
 pub mod services;
 pub mod standalone;

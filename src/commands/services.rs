@@ -1,6 +1,11 @@
-//! `tally ingest`, `tally processor` and `tally query`: one service a process, over Kafka and a ClickHouse server.
+//! `tally ingest`, `tally processor`, `tally query` and `tally internal`: one service a process, over Kafka and a ClickHouse
+//! server.
+
+use std::sync::Arc;
 
 use anyhow::Result;
+use tally_directory::Directory;
+use tally_eventlog::EventLog;
 use tally_service::http;
 use tokio::net::TcpListener;
 
@@ -11,11 +16,9 @@ use crate::services::Process;
 /// HTTP to the log.
 pub async fn ingest(args: ServiceArgs) -> Result<()> {
     let Some((mut process, listener)) = start(&args, "services.ingest").await? else { return Ok(()) };
-    open::refuse_embedded_log(&process.config)?;
-    let log = open::log(&process.config).await?;
+    let (log, directory) = open_log_and_directory(&mut process).await?;
     let definitions = open::definitions(&process.config)?;
-    process.needs_log(&log);
-    process.add_ingest(log, open::directory(&process.config, &process.shutdown)?, &definitions)?;
+    process.add_ingest(log, directory, &definitions)?;
     process.serve(listener).await;
     Ok(())
 }
@@ -41,9 +44,30 @@ pub async fn query(args: ServiceArgs) -> Result<()> {
     let store = open::store(&process.config)?;
     let definitions = open::definitions(&process.config)?;
     process.needs_store(&store);
-    process.add_query(&store, open::directory(&process.config, &process.shutdown)?, definitions);
+    let (_, directory) = open_log_and_directory(&mut process).await?;
+    process.add_query(&store, directory, definitions);
     process.serve(listener).await;
     Ok(())
+}
+
+/// GitLab's internal API.
+pub async fn internal(args: ServiceArgs) -> Result<()> {
+    let Some((mut process, listener)) = start(&args, "services.internal").await? else { return Ok(()) };
+    let (log, directory) = open_log_and_directory(&mut process).await?;
+    process.add_internal(log, directory)?;
+    process.serve(listener).await;
+    Ok(())
+}
+
+/// The log that several processes share, and the directory in it with its file imported.
+async fn open_log_and_directory(process: &mut Process) -> Result<(Arc<dyn EventLog>, Arc<Directory>)> {
+    open::refuse_embedded_log(&process.config)?;
+    let log = open::log(&process.config).await?;
+    process.needs_log(&log);
+    let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
+    open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
+    process.needs_directory(&directory);
+    Ok((log, directory))
 }
 
 /// Serves while `working` works. When the work fails the process ends; when it is told to shut down, both finish first.
@@ -70,6 +94,7 @@ async fn start(args: &ServiceArgs, listen_key: &str) -> Result<Option<(Process, 
     let address = match listen_key {
         "services.ingest" => &services.ingest,
         "services.processor" => &services.processor,
+        "services.internal" => &services.internal,
         _ => &services.query,
     };
     let listener = http::bind(address).await?;

@@ -11,11 +11,11 @@ use tokio::net::TcpListener;
 
 use crate::cli::StandaloneArgs;
 use crate::commands::services::serve_beside;
-use crate::commands::token::fresh_random;
 use crate::config::{Config, Service};
+use crate::randomness::fresh_random;
 use crate::services::Process;
 use crate::welcome::Welcome;
-use crate::{instance, open};
+use crate::{control, instance, open};
 
 /// Runs until SIGTERM or Ctrl-C.
 pub async fn run(args: StandaloneArgs) -> Result<()> {
@@ -26,44 +26,68 @@ pub async fn run(args: StandaloneArgs) -> Result<()> {
     if config.query.instance.uuid.is_empty() {
         config.query.instance.uuid = instance::uuid(&data_dir)?;
     }
-    let welcome = if args.welcome { Some(Welcome::prepare(&config)?) } else { None };
+    for (file, name) in
+        [(&mut config.internal.shared_secret_file, "shell"), (&mut config.internal.kas_secret_file, "kas")]
+    {
+        if file.as_os_str().is_empty() {
+            *file = instance::secret_file(&data_dir, name)?;
+        }
+    }
+    let internal = if config.standalone.services.contains(&Service::Internal) {
+        Some(http::bind(&config.services.internal).await?)
+    } else {
+        None
+    };
 
     if config.store.url.is_empty() && config.store.password.is_empty() {
         config.store.password = fresh_password()?;
     }
     let (engine, store) = open_store(&config).await?;
-    let served = serve(config, listener, store, welcome).await;
+    let served = serve(config, Listeners { public: listener, internal }, store, args.welcome).await;
     if let Some(engine) = engine {
         engine.shutdown().await;
     }
     served
 }
 
-/// Runs the three services over an open store.
-async fn serve(config: Config, listener: TcpListener, store: Store, welcome: Option<Welcome>) -> Result<()> {
+/// Where standalone serves: the internal API has a port of its own.
+struct Listeners {
+    public: TcpListener,
+    internal: Option<TcpListener>,
+}
+
+/// Runs the services over an open store.
+async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: bool) -> Result<()> {
     store.migrate(&open::migrations()).await?;
     let log = open::log(&config).await?;
     let definitions = open::definitions(&config)?;
     let services = config.standalone.services.clone();
 
     let mut process = Process::new(config, open::shutdown_on_signal()).await?;
-    let directory = open::directory(&process.config, &process.shutdown)?;
     process.needs_log(&log);
     process.needs_store(&store);
+    let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
+    open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
+    process.needs_directory(&directory);
+    control::serve(&process.config, Arc::clone(&directory), process.shutdown.clone())?;
+    let welcome = if welcomes { Some(Welcome::prepare(&process.config, &directory).await?) } else { None };
     if services.contains(&Service::Ingest) {
         process.add_ingest(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
     }
     if services.contains(&Service::Query) {
-        process.add_query(&store, directory, Arc::clone(&definitions));
+        process.add_query(&store, Arc::clone(&directory), Arc::clone(&definitions));
+    }
+    if let Some(listener) = listeners.internal {
+        process.serve_internal(Arc::clone(&log), directory, listener)?;
     }
     if let Some(welcome) = welcome {
-        welcome.print(http::local_address(&listener));
+        welcome.print(http::local_address(&listeners.public));
     }
     if services.contains(&Service::Processor) {
         let working = process.processor(log, store, definitions)?;
-        serve_beside(process, listener, working).await
+        serve_beside(process, listeners.public, working).await
     } else {
-        process.serve(listener).await;
+        process.serve(listeners.public).await;
         Ok(())
     }
 }

@@ -6,3 +6,8 @@ pub mod outside;
 pub mod process;
 pub mod reference;
 pub mod wait;
+
+/// A number from the environment, or its default.
+pub fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

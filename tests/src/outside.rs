@@ -58,3 +58,13 @@ pub fn python() -> Result<PathBuf, String> {
         Err("TALLY_PYTHON names no Python; run `make setup`".to_owned())
     }
 }
+
+/// The folder of Node packages, if it holds this one.
+pub fn node_modules(package: &str) -> Result<PathBuf, String> {
+    let modules = std::env::var("TALLY_NODE_MODULES").map(PathBuf::from).unwrap_or_default();
+    if modules.join(package).exists() {
+        Ok(modules)
+    } else {
+        Err(format!("TALLY_NODE_MODULES names no folder with {package}; run `make setup`"))
+    }
+}

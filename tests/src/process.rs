@@ -130,6 +130,8 @@ fn spawn(command: &[String], log: &Path) -> Result<Child> {
     let output = File::options().create(true).append(true).open(log)?;
     Command::new(binary())
         .args(command)
+        // Every standalone serves the internal API, too: tests that run at once must not meet on its port.
+        .env("TALLY_SERVICES__INTERNAL", "127.0.0.1:0")
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
@@ -152,17 +154,21 @@ pub fn run(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Makes an administrator's token in the directory file.
-pub fn admin_token(directory: &Path) -> Result<String> {
-    let file = directory.display().to_string();
-    let set = format!("directory.file={file}");
-    let text = run(&[
-        "token", "create", "--set", &set, "--admin", "--user", "root", "--name", "tests", "--scope", "api",
-    ])?;
-    text.split_whitespace()
-        .find(|word| word.starts_with("glpat-"))
-        .map(ToOwned::to_owned)
-        .with_context(|| format!("no token in {text:?}"))
+/// The administrator's token in [`write_directory`]'s file.
+pub const ADMIN_TOKEN: &str = "glpat-of-the-end-to-end";
+
+const DIRECTORY: &str = r#"
+users: [{id: 1, username: root, admin: true}]
+tokens:
+  - name: tests
+    user: root
+    scopes: [api]
+    sha256: 59ebcf749342aeec64775769781e14a5e42f64e399d59185a3ba079f3399db2a
+"#;
+
+/// Writes a directory file that holds user 1, an administrator, and their token.
+pub fn write_directory(file: &Path) -> Result<()> {
+    Ok(std::fs::write(file, DIRECTORY)?)
 }
 
 /// A GET with a token; the answer's JSON. Anything but 200 is an error.

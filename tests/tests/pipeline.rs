@@ -4,7 +4,6 @@
 //! `TALLY_E2E_EVENTS`, `TALLY_E2E_KILLS` and `TALLY_E2E_SEED` choose another size, number of kills and seed.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,24 +11,21 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tally_tests::kafka::Kafka;
 use tally_tests::outside::{corpus, python, require, root};
-use tally_tests::process::{STORE_PASSWORD, Tally, admin_token, clickhouse, free_port, get_json, run};
+use tally_tests::process::{
+    ADMIN_TOKEN, STORE_PASSWORD, Tally, clickhouse, free_port, get_json, run, write_directory,
+};
 use tally_tests::reference::Expected;
-use tally_tests::wait;
+use tally_tests::{setting, wait};
 use tempfile::TempDir;
 
 /// The id of the first user in a new directory, whose token sends the stream.
 const TOKEN_USER: i64 = 1;
 const DRAIN_DEADLINE: Duration = Duration::from_mins(10);
 
-fn setting<T: FromStr>(name: &str, default: T) -> T {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 /// What one run needs: a folder, a seeded stream, and the reference's answer to it.
 struct Run {
     folder: TempDir,
     definitions: Vec<String>,
-    token: String,
     events: u64,
     seed: u64,
     now: String,
@@ -53,8 +49,8 @@ impl Run {
         let dump = stream.display().to_string();
         load(events, seed, &now, &definitions, &["--dry-run", "--dump", &dump])?;
         let expected = Expected::compute(&python, &definitions, &stream, TOKEN_USER, &now[..10])?;
-        let token = admin_token(&folder.path().join("directory.yml"))?;
-        Ok(Some(Self { folder, definitions, token, events, seed, now, expected }))
+        write_directory(&folder.path().join("directory.yml"))?;
+        Ok(Some(Self { folder, definitions, events, seed, now, expected }))
     }
 
     fn path(&self, name: &str) -> String {
@@ -86,9 +82,9 @@ impl Run {
     async fn load(&self, url: &str) -> Result<String> {
         let (events, seed, now, definitions) =
             (self.events, self.seed, self.now.clone(), self.definitions.clone());
-        let (url, token) = (url.to_owned(), self.token.clone());
+        let url = url.to_owned();
         tokio::task::spawn_blocking(move || {
-            load(events, seed, &now, &definitions, &["--url", &url, "--token", &token])
+            load(events, seed, &now, &definitions, &["--url", &url, "--token", ADMIN_TOKEN])
         })
         .await?
     }
@@ -108,7 +104,7 @@ impl Run {
     async fn judge(&self, query: &str, store: &str) -> Result<()> {
         let rows = clickhouse(store, "SELECT count(), uniqExact(event_id) FROM events").await?;
         ensure!(rows == format!("{0}\t{0}", self.events), "events and distinct events in the table: {rows}");
-        let ping = get_json(&format!("{query}/api/v4/usage_data/service_ping"), &self.token).await?;
+        let ping = get_json(&format!("{query}/api/v4/usage_data/service_ping"), ADMIN_TOKEN).await?;
         let file = PathBuf::from(self.path("ping.json"));
         std::fs::write(&file, ping.to_string())?;
         println!("{}", self.expected.compare(&file)?);

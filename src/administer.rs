@@ -1,0 +1,93 @@
+//! What `tally token` and `tally directory` ask of the directory, wherever it is: requests that can travel over the control
+//! socket, and their performance.
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+pub use tally_directory::commands::NewToken;
+use tally_directory::commands::{self, NewUser};
+use tally_directory::{Directory, Scope, SecretHash, token_from_random};
+
+use crate::randomness::fresh_random;
+
+/// One request.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Take over what a YAML text names.
+    Import { yaml: String },
+    /// All of the directory as YAML.
+    Export,
+    /// Write the topic anew.
+    Compact,
+    /// Make a token, and its user if there is none of that name.
+    CreateToken { name: String, user: String, admin: bool, scopes: Vec<Scope>, expires_at: Option<Date> },
+    /// A line a token.
+    ListTokens,
+    /// Take a token back.
+    RevokeToken { name: String, user: Option<String> },
+}
+
+/// Does what is asked; the text to print, or what is in the way.
+pub async fn perform(directory: &Directory, request: Request) -> Result<String> {
+    match request {
+        Request::Import { yaml } => Ok(format!("{}\n", directory.import(&yaml, Timestamp::now()).await?)),
+        Request::Export => {
+            let mut yaml = Vec::new();
+            directory.export(&mut yaml)?;
+            Ok(String::from_utf8(yaml)?)
+        }
+        Request::Compact => {
+            directory.compact().await?;
+            Ok(String::new())
+        }
+        Request::CreateToken { name, user, admin, scopes, expires_at } => {
+            let token = NewToken { name: &name, user: &user, scopes: &scopes, expires_at };
+            Ok(format!("{}\n", create_token(directory, &token, admin).await?))
+        }
+        Request::ListTokens => Ok(list(directory)),
+        Request::RevokeToken { name, user } => {
+            let now = Timestamp::now();
+            directory.transact(now, |state| commands::revoke_token(state, &name, user.as_deref())).await?;
+            Ok(String::new())
+        }
+    }
+}
+
+/// Makes a token and returns its text, which is kept nowhere. A user who is not there yet is made; being an administrator
+/// is not changed in passing.
+pub async fn create_token(directory: &Directory, token: &NewToken<'_>, admin: bool) -> Result<String> {
+    let now = Timestamp::now();
+    ensure_user(directory, token.user, admin, now).await?;
+    let text = token_from_random(fresh_random()?);
+    let hash = SecretHash::of(&text);
+    directory.transact(now, |state| commands::create_token(state, token, hash, now)).await?;
+    Ok(text)
+}
+
+async fn ensure_user(directory: &Directory, username: &str, admin: bool, now: Timestamp) -> Result<()> {
+    if let Some(user) = directory.user_named(username) {
+        if admin && !user.admin {
+            bail!("{username} is not an administrator; `tally directory import` can make them one");
+        }
+        return Ok(());
+    }
+    let new = NewUser { username, name: username, admin };
+    directory.transact(now, |state| commands::create_user(state, &new)).await?;
+    Ok(())
+}
+
+fn list(directory: &Directory) -> String {
+    let mut text = String::new();
+    for token in commands::list_tokens(&directory.read()) {
+        let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+        let expiry =
+            token.expires_at.map_or_else(|| "never expires".to_owned(), |date| format!("expires {date}"));
+        let state = if token.revoked { "revoked" } else { "active" };
+        let columns = [&token.name, &token.user, &scopes.join(","), &expiry, state];
+        text.push_str(&columns.join("\t"));
+        text.push('\n');
+    }
+    text
+}

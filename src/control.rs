@@ -1,0 +1,91 @@
+//! How `tally token` and `tally directory` reach the directory: through the running process that holds the embedded log, over
+//! a Unix socket in its data folder that only the owner may use; else by opening the log themselves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use tally_directory::Directory;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::administer::{Request, perform};
+use crate::config::{Config, LogKind};
+use crate::open;
+
+/// The socket's name in the data folder.
+const SOCKET: &str = "control.sock";
+
+/// The longest request: a YAML file of a large directory.
+const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024 * 1024;
+
+fn socket(config: &Config) -> PathBuf {
+    config.standalone.data_dir.join(SOCKET)
+}
+
+/// Serves requests on the socket until `shutdown`.
+pub fn serve(config: &Config, directory: Arc<Directory>, shutdown: CancellationToken) -> Result<()> {
+    let path = socket(config);
+    // What an earlier process left; the log's lock says that it is gone.
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| format!("can't make {}", path.display()))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let router = Router::new()
+        .route("/", post(answer))
+        .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .with_state(directory);
+    tokio::spawn(async move {
+        let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the control socket is not served any more");
+        }
+        let _ = fs::remove_file(path);
+    });
+    Ok(())
+}
+
+async fn answer(
+    State(directory): State<Arc<Directory>>,
+    Json(request): Json<Request>,
+) -> Result<String, (StatusCode, String)> {
+    let refused = |error: anyhow::Error| (StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}"));
+    perform(&directory, request).await.map_err(refused)
+}
+
+/// Performs a request wherever the directory is; what it has to say.
+pub async fn send(config: &Config, request: Request) -> Result<String> {
+    if config.log_storage.kind == LogKind::Embedded
+        && let Some(answer) = ask_running(&socket(config), &request).await?
+    {
+        return Ok(answer);
+    }
+    let shutdown = CancellationToken::new();
+    let log = open::log(config).await?;
+    let directory = open::directory(config, log, &shutdown).await?;
+    let outcome = perform(&directory, request).await;
+    shutdown.cancel();
+    outcome
+}
+
+/// The running process's answer; `None` when nobody serves the socket.
+async fn ask_running(socket: &Path, request: &Request) -> Result<Option<String>> {
+    if !socket.exists() {
+        return Ok(None);
+    }
+    let client = reqwest::Client::builder().unix_socket(socket).build()?;
+    let response = match client.post("http://tally/").json(request).send().await {
+        Ok(response) => response,
+        // Left by a process that was killed.
+        Err(error) if error.is_connect() => return Ok(None),
+        Err(error) => return Err(error).context("the running process does not answer"),
+    };
+    let status = response.status();
+    let text = response.text().await?;
+    if status.is_success() { Ok(Some(text)) } else { bail!(text) }
+}
