@@ -1,5 +1,6 @@
 //! The directory as a service asks it and writes to it: one state behind a lock, and what stands behind that.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,9 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use crate::backend::Backend;
 use crate::error::{TransactError, Unavailable};
 use crate::{AccessLevel, AuthError, Change, DirectoryError, Principal, Project, User, state::State};
+
+/// How many changes are made in one go where there may be any number.
+pub(crate) const CHANGES_PER_TRANSACTION: usize = 1_000;
 
 /// What the directory knows about a project id, as seen by one reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +119,21 @@ impl Directory {
                 Ok(())
             }
             Backend::Log(log) => log.record(now, changes).await,
+        }
+    }
+
+    /// Takes reference counts away that have expired, as nothing else does where their writer is gone.
+    pub(crate) async fn forget_expired_references(&self, now: Timestamp) -> Result<(), Unavailable> {
+        loop {
+            let forget = |state: &State| {
+                let expired = state.expired_references(now, CHANGES_PER_TRANSACTION);
+                Ok::<_, Infallible>((expired.is_empty(), expired))
+            };
+            match self.transact(now, forget).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(TransactError::Unavailable(reason)) => return Err(Unavailable(reason)),
+            }
         }
     }
 

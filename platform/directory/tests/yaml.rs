@@ -350,7 +350,7 @@ fn in_order_of_reference(mut changes: Vec<Change>) -> Vec<Change> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_exported_imports_as_the_same(changes in prop::collection::vec(change(), 0..80)) {

@@ -89,10 +89,14 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Writes the state again at the log's end and takes out what came before. Commands go on meanwhile.
+    /// Writes the state again at the log's end, without expired reference counts, and takes out what came before. Commands
+    /// go on meanwhile.
     pub async fn compact(&self) -> Result<Compacted, Unavailable> {
         match &self.backend {
-            Backend::Log(replica) => replica.compact().await,
+            Backend::Log(replica) => {
+                self.forget_expired_references(Timestamp::now()).await?;
+                replica.compact().await
+            }
             Backend::Memory(_) => Ok(Compacted::default()),
         }
     }

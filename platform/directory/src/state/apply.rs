@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::State;
 use crate::{
-    AccessToken, Agent, Alert, Change, IdKind, MemberSource, MinutePack, Namespace, Project,
-    REFERENCE_EXPIRY, ReferenceCount, SshKey, User,
+    AccessToken, Agent, Alert, Change, IdKind, MemberSource, MinutePack, Namespace, Project, ReferenceCount,
+    SshKey, User,
 };
 
 impl State {
@@ -195,15 +195,15 @@ impl State {
         self.alerts.entry(alert.project_id).or_default().insert(alert.fingerprint.clone(), Arc::new(alert));
     }
 
-    /// Keeps a repository's counts that are no older than the newest of them allows. Older ones count for nobody.
     fn put_reference_count(&mut self, count: ReferenceCount) {
-        let repository = count.repository.clone();
-        let counts = self.references.entry(repository.clone()).or_default();
-        let newest = counts.values().map(|count| count.at).max().map_or(count.at, |at| at.max(count.at));
-        counts.insert(count.writer, count);
-        counts.retain(|_, count| count.count != 0 && newest.duration_since(count.at) < REFERENCE_EXPIRY);
-        if counts.is_empty() {
-            self.references.remove(&repository);
+        if count.count != 0 {
+            let counts = self.references.entry(count.repository.clone()).or_default();
+            counts.insert(count.writer, count);
+        } else if let Some(counts) = self.references.get_mut(&count.repository) {
+            counts.remove(&count.writer);
+            if counts.is_empty() {
+                self.references.remove(&count.repository);
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::State;
 use crate::{
-    AccessToken, Agent, Alert, Member, MemberSource, MinutePack, Namespace, Project, REFERENCE_EXPIRY,
-    Reconciliation, SecretHash, SshKey, Subscription, User,
+    AccessToken, Agent, Alert, Change, Member, MemberSource, MinutePack, Namespace, Project,
+    REFERENCE_EXPIRY, Reconciliation, ReferenceCount, SecretHash, SshKey, Subscription, User,
 };
 
 impl State {
@@ -206,6 +206,15 @@ impl State {
     pub fn reference_count(&self, repository: &str, writer: Uuid, now: Timestamp) -> i64 {
         let count = self.references.get(repository).and_then(|counts| counts.get(&writer));
         count.filter(|count| now.duration_since(count.at) < REFERENCE_EXPIRY).map_or(0, |count| count.count)
+    }
+
+    /// Changes that take away counts that have expired, `limit` at most. The fold looks at no clock and keeps them.
+    pub fn expired_references(&self, now: Timestamp, limit: usize) -> Vec<Change> {
+        let counts = self.references.values().flat_map(BTreeMap::values);
+        let expired = counts.filter(|count| now.duration_since(count.at) >= REFERENCE_EXPIRY);
+        let removal =
+            |count: &ReferenceCount| Change::ReferenceCount(ReferenceCount { count: 0, ..count.clone() });
+        expired.take(limit).map(removal).collect()
     }
 
     /// The application setting with this name.

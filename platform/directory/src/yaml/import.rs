@@ -6,11 +6,9 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::resolve::{Import, Item};
+use crate::directory::CHANGES_PER_TRANSACTION;
 use crate::error::{FieldProblem, TransactError};
 use crate::{Change, Directory, DirectoryError, state::State};
-
-/// How many records are looked at in one transaction, and so at most written in one.
-const ITEMS_PER_TRANSACTION: usize = 1_000;
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +40,7 @@ impl Directory {
         let mut items = import.items();
         let mut summary = ImportSummary::default();
         loop {
-            let chunk: Vec<Item<'_>> = items.by_ref().take(ITEMS_PER_TRANSACTION).collect();
+            let chunk: Vec<Item<'_>> = items.by_ref().take(CHANGES_PER_TRANSACTION).collect();
             if chunk.is_empty() {
                 return Ok(summary);
             }
