@@ -142,7 +142,9 @@ fn row(partition: u32, offset: u64, contribution: &Contribution) -> RowWriter {
     row.bool(contribution.confidential);
     row.i64(contribution.target_author_id.unwrap_or_default());
     row.length(contribution.assignee_ids.len());
-    contribution.assignee_ids.iter().for_each(|id| row.i64(*id));
+    for id in &contribution.assignee_ids {
+        row.i64(*id);
+    }
     row.string(&contribution.note.as_ref().map(note_json).unwrap_or_default());
     row.string(&contribution.push_data.as_ref().map(push_data_json).unwrap_or_default());
     row.string(&contribution.wiki_page.as_ref().map(wiki_page_json).unwrap_or_default());

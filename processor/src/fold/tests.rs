@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tally_eventlog::LogRecord;
-use tally_schemas::{Definitions, DropReason, Framing, Matcher, PropertyValue, TrackedEvent};
+use tally_schemas::contribution::Action;
+use tally_schemas::{Contribution, Definitions, DropReason, Framing, Matcher, PropertyValue, TrackedEvent};
 use uuid::Uuid;
 
+use super::contributions::ContributionsFolder;
 use super::events::EventsFolder;
 use super::{Folded, Folder, TableInsert};
 
@@ -167,4 +169,69 @@ fn a_time_that_the_tables_can_not_hold_becomes_a_dead_letter() {
     let folded = fold(&records(&[event("view_dashboard", -1, 1, vec![])]));
     assert_eq!(of_table(&folded, "dead_letters").len(), 1);
     assert!(of_table(&folded, "events").is_empty());
+}
+
+fn contribution(id: i64, project_id: Option<i64>, author_id: i64, created_at: i64) -> Vec<u8> {
+    let contribution = Contribution {
+        event_id: Uuid::from_u128(1),
+        id,
+        action: Action::Created,
+        target_type: None,
+        target_id: None,
+        target_iid: None,
+        target_title: None,
+        project_id,
+        author_id,
+        created_at,
+        received_at: created_at,
+        imported_from: None,
+        confidential: false,
+        note: None,
+        push_data: None,
+        wiki_page: None,
+        client_event_id: false,
+        target_author_id: Some(7),
+        assignee_ids: vec![8, 9],
+    };
+    let mut bytes = Vec::new();
+    contribution.encode_framed(Framing::SingleObject, &mut bytes);
+    bytes
+}
+
+#[test]
+fn what_happened_in_projects_is_written_for_them_and_their_authors_are_noted_once() {
+    let month_ago = NOV_20_2026 - 30 * DAY_MS;
+    let in_projects = [
+        contribution(1, Some(5), 2, NOV_20_2026),
+        contribution(2, Some(5), 2, NOV_20_2026 + 1),
+        contribution(3, Some(6), 2, NOV_20_2026),
+        contribution(4, Some(5), 2, month_ago),
+    ];
+    let without = [contribution(5, None, 2, NOV_20_2026)];
+    let fold = |values: &[Vec<u8>]| {
+        let mut fold = ContributionsFolder::new(Framing::SingleObject).start(3);
+        for record in &records(values) {
+            fold.add(record);
+        }
+        fold.finish()
+    };
+    let folded = fold(&[in_projects.as_slice(), &without].concat());
+    let rows = |table| {
+        let inserts = of_table(&folded, table);
+        inserts.iter().map(|insert| (insert.month, insert.rows)).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("contributions"), [(202_610, 1), (202_611, 4)]);
+    assert_eq!(rows("project_contributions"), [(202_610, 1), (202_611, 3)]);
+    assert_eq!(rows("contribution_projects"), [(202_610, 1), (202_611, 2)]);
+    let only_projects = fold(&in_projects);
+    for (of_author, of_project) in of_table(&only_projects, "contributions")
+        .iter()
+        .zip(of_table(&only_projects, "project_contributions"))
+    {
+        assert_eq!((&of_author.body, of_author.columns), (&of_project.body, of_project.columns));
+    }
+    let [_, noted] = of_table(&folded, "contribution_projects")[..] else { panic!("two months") };
+    let numbers: Vec<i64> =
+        noted.body.chunks(8).map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap())).collect();
+    assert_eq!(numbers, [2, 5, NOV_20_2026 + 1, 2, 6, NOV_20_2026]);
 }

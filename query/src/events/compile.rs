@@ -99,7 +99,7 @@ fn conditions(
         Projects::Only(ids) => match ids.as_slice() {
             // Equality lets ClickHouse read in the table's order.
             [id] => {
-                conditions.push(format!("project_id = {}", statement.bind(Parameter::Integer(*id), "Int64")))
+                conditions.push(format!("project_id = {}", statement.bind(Parameter::Integer(*id), "Int64")));
             }
             ids => {
                 let ids = statement.bind(Parameter::Integers(ids.to_vec()), "Array(Int64)");

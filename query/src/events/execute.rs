@@ -22,13 +22,13 @@ const LAST_INSTANT: i64 = 5_662_310_399_999;
 
 const HOUR: i64 = 60 * 60 * 1000;
 
-/// Of one author or project: a stretch within one or two partitions, then within a few.
-const SHORT_STRETCHES: &[i64] = &[17 * 24 * HOUR, 170 * 24 * HOUR];
+/// Where a page is looked for: within one or two partitions, then within a few.
+const SHORT_STRETCHES: &[i64] = &[40 * HOUR, 17 * 24 * HOUR, 170 * 24 * HOUR];
 
-/// Of many projects, whose events are sorted after they are read.
+/// The same for many projects, whose events are sorted after they are read.
 const SHORT_STRETCHES_OF_MANY: &[i64] = &[4 * HOUR, 40 * HOUR, 17 * 24 * HOUR, 170 * 24 * HOUR];
 
-/// Where most listings have enough events to tell that there are too many to count.
+/// How far back events are counted first.
 const COUNTED_STRETCH: i64 = 17 * 24 * HOUR;
 
 /// The most projects that one statement names: parameters travel in a URL, which must stay below 64 KiB.
@@ -62,21 +62,16 @@ pub(super) async fn execute(
     }
     let per_page = parameters.per_page;
     let first = Cut { ascending: parameters.ascending, after: None, skipped: 0, limit: per_page + 1 };
-    let (cut, total) = match parameters.place {
-        Place::After(after) => (Cut { after, ..first }, None),
+    let (mut rows, total) = match parameters.place {
+        Place::After(after) => (lister.nearest_rows(Cut { after, ..first }).await?, 0),
         Place::Page(number) => {
             let skipped = (number - 1).saturating_mul(per_page).min(MAX_SKIPPED);
-            (Cut { skipped, ..first }, Some(lister.count().await?))
+            lister.counted_rows(Cut { skipped, ..first }).await?
         }
-    };
-    let mut rows = match total {
-        Some(total) if cut.skipped >= total && total <= COUNTED_EVENTS => Vec::new(),
-        Some(total) if total <= COUNTED_EVENTS => lister.rows(whole, cut).await?,
-        _ => lister.nearest_rows(cut).await?,
     };
     let has_next = rows.len() as u64 > per_page;
     rows.truncate(per_page as usize);
-    Ok(Listing { rows, has_next, total: total.unwrap_or_default() })
+    Ok(Listing { rows, has_next, total })
 }
 
 struct Lister<'a> {
@@ -89,16 +84,32 @@ struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    /// How many events there are, up to one past [`COUNTED_EVENTS`].
-    async fn count(&self) -> Result<u64, WarehouseError> {
-        let recent = Stretch { from: self.latest() - COUNTED_STRETCH, ..self.whole };
-        if recent.from > self.whole.from {
-            let count = self.count_in(recent).await?;
-            if count > COUNTED_EVENTS {
-                return Ok(count);
-            }
+    /// A page, and how many events there are, up to one past [`COUNTED_EVENTS`]. Most listings are either so long that a
+    /// recent stretch settles both, or so short that the rest is read at once.
+    async fn counted_rows(&self, cut: Cut) -> Result<(Vec<ContributionRow>, u64), WarehouseError> {
+        let stretches = self.short_stretches(cut).await?;
+        let (first, longer) = match stretches.split_first() {
+            Some((first, longer)) => (*first, longer),
+            None => (self.whole, &[][..]),
+        };
+        let (recent, rows) = tokio::try_join!(self.count_in(self.recent()), self.rows(first, cut))?;
+        let is_settled = recent > COUNTED_EVENTS || self.recent() == self.whole;
+        let total = if is_settled { recent } else { self.count_in(self.whole).await? };
+        if rows.len() as u64 >= cut.limit || first == self.whole {
+            return Ok((rows, total));
         }
-        self.count_in(self.whole).await
+        let rows = match total {
+            0..=COUNTED_EVENTS if cut.skipped >= total => Vec::new(),
+            0..=COUNTED_EVENTS => self.rows(self.whole, cut).await?,
+            _ => self.rows_of_nearest(longer, cut).await?,
+        };
+        Ok((rows, total))
+    }
+
+    /// Where most listings have enough events to tell that there are too many to count.
+    fn recent(&self) -> Stretch {
+        let from = self.whole.from.max(self.latest() - COUNTED_STRETCH);
+        Stretch { from, ..self.whole }
     }
 
     async fn count_in(&self, stretch: Stretch) -> Result<u64, WarehouseError> {
@@ -115,8 +126,16 @@ impl Lister<'_> {
 
     /// The rows of the shortest stretch that has enough of them.
     async fn nearest_rows(&self, cut: Cut) -> Result<Vec<ContributionRow>, WarehouseError> {
-        for stretch in self.short_stretches(cut).await? {
-            let rows = self.rows(stretch, cut).await?;
+        self.rows_of_nearest(&self.short_stretches(cut).await?, cut).await
+    }
+
+    async fn rows_of_nearest(
+        &self,
+        stretches: &[Stretch],
+        cut: Cut,
+    ) -> Result<Vec<ContributionRow>, WarehouseError> {
+        for stretch in stretches {
+            let rows = self.rows(*stretch, cut).await?;
             if rows.len() as u64 >= cut.limit {
                 return Ok(rows);
             }
@@ -238,18 +257,14 @@ mod tests {
     #[test]
     fn three_years_are_listed_and_named_days_are_left_out_on_both_sides() {
         let kept = at("2023-11-18T10:30:00Z");
-        let rows: [(&[(&str, &str)], (i64, i64)); 7] = [
-            (&[], (kept, i64::MAX)),
-            (&[("after", "2026-11-01")], (at("2026-11-02T00:00:00Z"), i64::MAX)),
-            (&[("before", "2026-11-01")], (kept, at("2026-11-01T00:00:00Z"))),
-            (&[("after", "2000-01-01")], (kept, i64::MAX)),
-            (&[("after", "9999-12-31")], (LAST_INSTANT, i64::MAX)),
-            (&[("before", "0001-01-01")], (kept, 0)),
-            (&[("before", "9999-12-31")], (kept, LAST_INSTANT)),
-        ];
-        for (query, expected) in rows {
-            assert_eq!(stretch(query), expected, "{query:?}");
-        }
+        let row = |query: &[(&str, &str)], expected| assert_eq!(stretch(query), expected, "{query:?}");
+        row(&[], (kept, i64::MAX));
+        row(&[("after", "2026-11-01")], (at("2026-11-02T00:00:00Z"), i64::MAX));
+        row(&[("before", "2026-11-01")], (kept, at("2026-11-01T00:00:00Z")));
+        row(&[("after", "2000-01-01")], (kept, i64::MAX));
+        row(&[("after", "9999-12-31")], (LAST_INSTANT, i64::MAX));
+        row(&[("before", "0001-01-01")], (kept, 0));
+        row(&[("before", "9999-12-31")], (kept, LAST_INSTANT));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who reads, as the directory knows them now: an administrator, a user, or somebody who is not signed in.
 
 use jiff::civil::Date;
-use tally_directory::{AccessLevel, Principal, Project, State, User, Visibility};
+use tally_directory::{AccessLevel, Principal, Project, State, User};
 
 /// A reader before one state of the directory.
 #[derive(Clone, Copy)]
@@ -52,10 +52,5 @@ impl<'s> Reader<'s> {
     /// Whether the reader may see the profile of `user`, and with it what they did.
     pub(super) fn can_see_profile(&self, user: &User) -> bool {
         !user.private_profile || self.is(user.id) || self.is_admin()
-    }
-
-    /// Whether the reader can download the project's code: in private projects guests can't.
-    pub(super) fn can_download_code(&self, project: &Project, level: Option<AccessLevel>) -> bool {
-        project.visibility != Visibility::Private || level >= Some(AccessLevel::Reporter)
     }
 }

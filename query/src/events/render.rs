@@ -126,9 +126,9 @@ pub(crate) struct PushData {
 }
 
 /// The page of a wiki event.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-#[derive(Default)]
+#[expect(clippy::struct_field_names, reason = "GitLab's own names")]
 pub(crate) struct WikiPage {
     format: String,
     slug: String,

@@ -3,7 +3,7 @@
 //! any other.
 
 use serde::Deserialize;
-use tally_directory::{AccessLevel, FeatureAccess, Project};
+use tally_directory::{AccessLevel, FeatureAccess, Project, Visibility};
 
 use super::reader::Reader;
 use super::row::ContributionRow;
@@ -52,7 +52,7 @@ pub(super) fn is_visible(reader: &Reader<'_>, row: &ContributionRow) -> bool {
     }
     let level = reader.level(project);
     let note = note_facts(row);
-    sees_part(reader, project, level, part(row, &note))
+    sees_part(project, level, part(row, &note))
         && (level >= LEAST_CONFIDENTIAL || !is_hidden_from(reader, row, &note))
 }
 
@@ -92,7 +92,7 @@ fn commented_part(note_type: &str, note: &NoteFacts) -> Part {
     }
 }
 
-fn sees_part(reader: &Reader<'_>, project: &Project, level: Option<AccessLevel>, part: Part) -> bool {
+fn sees_part(project: &Project, level: Option<AccessLevel>, part: Part) -> bool {
     let is_open = |access: FeatureAccess| match access {
         FeatureAccess::Disabled => false,
         FeatureAccess::Private => level.is_some(),
@@ -100,7 +100,7 @@ fn sees_part(reader: &Reader<'_>, project: &Project, level: Option<AccessLevel>,
     };
     let features = &project.features;
     let issues = is_open(features.issues);
-    let code = is_open(features.repository) && reader.can_download_code(project, level);
+    let code = is_open(features.repository) && can_download(project, level);
     let merge_requests = code && is_open(features.merge_requests);
     match part {
         Part::Project => true,
@@ -112,6 +112,11 @@ fn sees_part(reader: &Reader<'_>, project: &Project, level: Option<AccessLevel>,
         Part::Milestones => issues || merge_requests,
         Part::Unnamed => issues && merge_requests,
     }
+}
+
+/// Whether somebody of this role may download the project's code: in private projects guests may not.
+fn can_download(project: &Project, level: Option<AccessLevel>) -> bool {
+    project.visibility != Visibility::Private || level >= Some(AccessLevel::Reporter)
 }
 
 /// Whether it is confidential and not the reader's own affair.

@@ -71,7 +71,9 @@ fn put_optional_str(out: &mut Vec<u8>, text: Option<&String>) {
 fn put_longs(out: &mut Vec<u8>, longs: &[i64]) {
     if !longs.is_empty() {
         put_long(out, longs.len() as i64);
-        longs.iter().for_each(|long| put_long(out, *long));
+        for long in longs {
+            put_long(out, *long);
+        }
     }
     put_long(out, 0);
 }

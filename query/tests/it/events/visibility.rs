@@ -65,6 +65,10 @@ const ROWS: &[Row] = &[
 const COLUMNS: &str = "id, created_at, author_id, action, target_type, note, project_id, confidential, \
                        target_author_id, assignee_ids";
 
+/// Action and target, the note, whether the target is confidential, its author, the assignees, and who sees it besides
+/// those from reporter up.
+type Confidential<'r> = (&'r str, &'r str, bool, i64, &'r str, &'r [&'r str]);
+
 /// The events that a reader finds in the project and with its author.
 async fn seen(app: &TestApp, reader: &str, project_id: i64, author: &str) -> Vec<i64> {
     let token = token(reader);
@@ -119,9 +123,8 @@ fn what_is_confidential_is_for_reporters_authors_and_assignees() {
     with_app("events_confidential", |app| async move {
         let app = app.with_directory(DIRECTORY);
         let note = |fact: &str| format!("{{\"id\": 1, \"noteable_type\": \"Issue\", \"{fact}\": true}}");
-        // What is confidential, the target's author, the assignees; who sees it besides those from reporter up. Ann does
-        // it all, assignee (9) and guest (5) are guests of the project as she is.
-        let rows: [(&str, &str, bool, i64, &str, &[&str]); 8] = [
+        // Ann does it all, assignee (9) and guest (5) are guests of the project as she is.
+        let rows: [Confidential<'_>; 8] = [
             ("'closed', 'Issue'", "", true, 0, "[]", &["ann"]),
             ("'closed', 'Issue'", "", true, 2, "[]", &["ann"]),
             ("'closed', 'Issue'", "", true, 5, "[]", &["guest"]),
