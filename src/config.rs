@@ -14,6 +14,7 @@ use tally_ingest::IngestConfig;
 use tally_internal::InternalConfig;
 use tally_processor::ProcessorConfig;
 use tally_query::QueryConfig;
+use tally_service::api::GuardConfig;
 use tally_service::http::HttpConfig;
 use tally_service::logging::LogConfig;
 use tally_store::{Compression, EngineConfig, StoreConfig};
@@ -27,6 +28,7 @@ pub const DEFAULTS: &str = include_str!("../deploy/tally.toml");
 pub struct Config {
     pub log: LogConfig,
     pub http: HttpConfig,
+    pub guard: GuardConfig,
     pub standalone: StandaloneSection,
     pub services: ServicesSection,
     pub log_storage: LogStorageSection,
@@ -254,6 +256,8 @@ mod tests {
     fn the_annotated_file_holds_every_setting_with_its_default() {
         let config = Config::load(None, &[]).unwrap();
         assert_eq!(config.ingest, IngestConfig::default());
+        assert_eq!(config.guard, GuardConfig::default());
+        assert_eq!(config.internal, InternalConfig::default());
         assert_eq!(config.query.limits.max_seconds, QueryConfig::default().limits.max_seconds);
         assert_eq!(config.query.body, QueryConfig::default().body);
         assert_eq!(config.store("http://x").request_timeout, StoreConfig::new("http://x").request_timeout);

@@ -70,6 +70,7 @@ pub async fn send(config: &Config, request: Request) -> Result<String> {
     let directory = open::directory(config, log, &shutdown).await?;
     let outcome = perform(&directory, request).await;
     shutdown.cancel();
+    directory.stopped().await;
     outcome
 }
 

@@ -12,7 +12,7 @@ use tally_internal::{Dependencies as InternalDependencies, InternalState};
 use tally_processor::{Metrics, ProcessorDeps};
 use tally_query::{Deps as QueryDeps, QueryState};
 use tally_schemas::{ContributionIds, Definitions, Framings, Matcher};
-use tally_service::api::{self, Access, openapi};
+use tally_service::api::{self, Access, Budget, Guard, openapi};
 use tally_service::clock::{Clock, system_clock};
 use tally_service::health::{self, Health};
 use tally_service::randomness::{Randomness, ThreadRandomness};
@@ -36,6 +36,8 @@ pub struct Process {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     contribution_ids: Arc<ContributionIds>,
+    guard: Option<Guard>,
+    directory: Option<Arc<Directory>>,
     routes: Router,
     documents: Vec<OpenApi>,
     /// What is served on other listeners.
@@ -54,6 +56,8 @@ impl Process {
             health: Health::default(),
             clock: system_clock(),
             randomness: Arc::new(ThreadRandomness),
+            guard: None,
+            directory: None,
             routes: Router::new(),
             documents: Vec::new(),
             beside: Vec::new(),
@@ -78,13 +82,18 @@ impl Process {
         });
     }
 
-    /// `/readyz` asks whether the directory follows its log, too.
-    pub fn needs_directory(&mut self, directory: &Arc<Directory>) {
+    /// Routes that are added from here on stand behind a guard that knows the directory; `/readyz` asks whether it follows
+    /// its log, too.
+    pub fn use_directory(&mut self, directory: &Arc<Directory>) -> Result<()> {
+        let access = Access { directory: Arc::clone(directory), clock: Arc::clone(&self.clock) };
+        self.guard = Some(Guard::new(access, self.config.guard.clone(), &self.registry)?);
+        self.directory = Some(Arc::clone(directory));
         let directory = Arc::clone(directory);
         self.health.add("directory", move || {
             let directory = Arc::clone(&directory);
             async move { directory.check().await }
         });
+        Ok(())
     }
 
     /// Adds ingest's routes.
@@ -105,7 +114,7 @@ impl Process {
             registry: self.registry.clone(),
         };
         let ingest = Ingest::new(self.config.ingest.clone(), dependencies)?;
-        self.add(tally_ingest::router(ingest));
+        self.add(Budget::Tracking, tally_ingest::router(ingest));
         Ok(())
     }
 
@@ -118,7 +127,7 @@ impl Process {
             registry: self.registry.clone(),
         };
         let state = QueryState::new(self.config.query.clone(), deps);
-        self.add(tally_query::router(state));
+        self.add(Budget::Other, tally_query::router(state));
     }
 
     /// The processor's work, to run beside serving.
@@ -143,7 +152,7 @@ impl Process {
     /// Adds the internal API's routes, for a process that serves nothing else.
     pub fn add_internal(&mut self, log: Arc<dyn EventLog>, directory: Arc<Directory>) -> Result<()> {
         let internal = self.internal(log, directory)?;
-        self.add(tally_internal::router(internal));
+        self.add(Budget::Unlimited, tally_internal::router(internal));
         Ok(())
     }
 
@@ -155,6 +164,7 @@ impl Process {
         listener: TcpListener,
     ) -> Result<()> {
         let (routes, document) = tally_internal::router(self.internal(log, directory)?);
+        let routes = self.guarded(Budget::Unlimited, routes);
         let routes = routes.merge(openapi::router(described(
             "Tally's internal API",
             &self.config.internal.external_url,
@@ -184,9 +194,14 @@ impl Process {
         Ok(InternalState::new(self.config.internal.clone(), dependencies)?)
     }
 
-    fn add(&mut self, (routes, document): (Router, OpenApi)) {
-        self.routes = std::mem::take(&mut self.routes).merge(routes);
+    fn add(&mut self, budget: Budget, (routes, document): (Router, OpenApi)) {
+        self.routes = std::mem::take(&mut self.routes).merge(self.guarded(budget, routes));
         self.documents.push(document);
+    }
+
+    fn guarded(&self, budget: Budget, routes: Router) -> Router {
+        let guard = self.guard.as_ref().expect("whatever needs a caller needs the directory first");
+        guard.protect(budget, routes)
     }
 
     /// Serves the routes, health and metrics until shutdown; requests under way get to finish.
@@ -202,6 +217,9 @@ impl Process {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "a listener ended badly");
             }
+        }
+        if let Some(directory) = self.directory {
+            directory.stopped().await;
         }
     }
 }

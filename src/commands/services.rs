@@ -66,7 +66,7 @@ async fn open_log_and_directory(process: &mut Process) -> Result<(Arc<dyn EventL
     process.needs_log(&log);
     let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
     open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
-    process.needs_directory(&directory);
+    process.use_directory(&directory)?;
     Ok((log, directory))
 }
 

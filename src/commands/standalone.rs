@@ -68,7 +68,7 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     process.needs_store(&store);
     let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
     open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
-    process.needs_directory(&directory);
+    process.use_directory(&directory)?;
     control::serve(&process.config, Arc::clone(&directory), process.shutdown.clone())?;
     let welcome = if welcomes { Some(Welcome::prepare(&process.config, &directory).await?) } else { None };
     if services.contains(&Service::Ingest) {
