@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use tally_directory::{Directory, TokenHash};
+use tally_directory::{Directory, SecretHash};
 use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
 };
@@ -86,7 +86,7 @@ fn body() -> String {
 fn service() -> Router {
     let directory = format!(
         "users: [{{id: 1, username: u}}]\ntokens: [{{name: t, user: u, scopes: [api], sha256: \"{}\"}}]",
-        TokenHash::of(TOKEN).to_hex()
+        SecretHash::of(TOKEN).to_hex()
     );
     let dependencies = Dependencies {
         log: Arc::new(NoLog),

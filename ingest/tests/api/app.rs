@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 use serde_json::Value;
-use tally_directory::{Directory, TokenHash};
+use tally_directory::{Directory, SecretHash};
 use tally_eventlog::embedded::{EmbeddedConfig, EmbeddedLog};
 use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
@@ -305,7 +305,7 @@ fn parse_directory(yaml: &str) -> Directory {
             None => line.to_owned(),
             Some((before, token)) => {
                 let token = token.trim_end_matches("\"}");
-                format!("{before}sha256: \"{}\"}}", TokenHash::of(token).to_hex())
+                format!("{before}sha256: \"{}\"}}", SecretHash::of(token).to_hex())
             }
         };
         hashed += &line;

@@ -1,7 +1,7 @@
 //! The directory as a service asks it and writes to it: one state behind a lock, and what stands behind that.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -33,7 +33,6 @@ pub type StateGuard<'a> = RwLockReadGuard<'a, State>;
 pub struct Directory {
     pub(crate) state: Arc<RwLock<State>>,
     pub(crate) backend: Backend,
-    path: PathBuf,
 }
 
 impl Directory {
@@ -47,32 +46,8 @@ impl Directory {
         crate::yaml::state(text, path.as_ref()).map(Self::of)
     }
 
-    /// Reads and checks the file.
-    pub fn load(path: impl Into<PathBuf>) -> Result<Self, DirectoryError> {
-        let path = path.into();
-        let mut directory = Self::of(read_file(&path)?);
-        directory.path = path;
-        Ok(directory)
-    }
-
-    /// The file the directory came from.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Reads the file again. On an error the former state stays in force.
-    pub fn reload(&self) -> Result<(), DirectoryError> {
-        let state = read_file(&self.path)?;
-        *self.state.write() = state;
-        Ok(())
-    }
-
     fn of(state: State) -> Self {
-        Self {
-            state: Arc::new(RwLock::new(state)),
-            backend: Backend::Memory(Mutex::new(())),
-            path: PathBuf::new(),
-        }
+        Self { state: Arc::new(RwLock::new(state)), backend: Backend::Memory(Mutex::new(())) }
     }
 
     /// The state as of now.
@@ -206,10 +181,4 @@ fn can_read(state: &State, principal: Option<&Principal>, project: &Project) -> 
     let signed_in = principal.and_then(|principal| Some((state.user(principal.user_id)?, principal.today)));
     let (user, today) = signed_in.unzip();
     state.can_read_project(user.map(|user| &**user), project, today.unwrap_or_default())
-}
-
-fn read_file(path: &Path) -> Result<State, DirectoryError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
-    crate::yaml::state(&text, path)
 }

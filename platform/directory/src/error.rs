@@ -1,10 +1,7 @@
 //! The directory's errors: [`AuthError`] for a presented token, [`TransactError`] and [`Unavailable`] for a change,
 //! [`DirectoryError`] for a YAML text and for opening.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Why a presented token does not sign anybody in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,29 +42,13 @@ impl<E> From<Unavailable> for TransactError<E> {
     }
 }
 
-/// Why the directory's file could not be read, understood or changed.
+/// Why a YAML text is refused, or a directory can't be opened or written to.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// Reading the file failed.
-    #[error("{}: can't be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Writing the file failed; the former file is still in place.
-    #[error("{}: can't be written: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The file is no YAML, or a field has the wrong type. The source names the field, line and column.
+    /// The text is no YAML, or a field has the wrong type. The source names the field, line and column.
     #[error("{}: {source}", path.display())]
     Syntax {
-        /// The file.
+        /// What the text is called.
         path: PathBuf,
         /// What the YAML parser said.
         source: serde_yaml_ng::Error,
@@ -75,7 +56,7 @@ pub enum DirectoryError {
     /// Fields have values that can't be.
     #[error("{}", lines(path, problems))]
     Fields {
-        /// The file.
+        /// What the text is called.
         path: PathBuf,
         /// All of them.
         problems: Vec<FieldProblem>,
@@ -83,14 +64,6 @@ pub enum DirectoryError {
     /// The directory's log doesn't answer.
     #[error("the directory is unavailable: {0}")]
     Unavailable(String),
-    /// A change names a user or token that is not there, or one that is there already.
-    #[error("{}: {problem}", path.display())]
-    Change {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with the change.
-        problem: String,
-    },
 }
 
 /// What is wrong with one field of a YAML text.

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use futures::executor::block_on;
 use prometheus::Registry;
-use tally_directory::{Directory, TokenHash};
+use tally_directory::{Directory, SecretHash};
 use tally_service::api::{Access, Budget, Caller, Guard, GuardConfig};
 use tally_service::clock::system_clock;
 use tally_service::http::Peer;
@@ -22,7 +22,7 @@ const REQUESTS: u32 = 50_000;
 fn main() {
     let yaml = format!(
         "users: [{{id: 1, username: u}}]\ntokens: [{{name: t, user: u, scopes: [api], sha256: \"{}\"}}]",
-        TokenHash::of("glpat-token").to_hex()
+        SecretHash::of("glpat-token").to_hex()
     );
     let directory = Directory::from_yaml(&yaml, "directory.yml").expect("the directory is sound");
     let access = Access { directory: Arc::new(directory), clock: system_clock() };

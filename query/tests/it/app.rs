@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
-use tally_directory::{Directory, TokenHash};
+use tally_directory::{Directory, SecretHash};
 use tally_query::{Deps, QueryConfig, QueryState, router};
 use tally_schemas::Definitions;
 use tally_schemas::clickhouse::MIGRATIONS;
@@ -152,7 +152,7 @@ fn access(yaml: &str) -> Access {
     let mut hashed = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let (token, rest) = piece.split_once(">\"").expect("a token's name ends with >");
-        hashed.extend(["\"", &TokenHash::of(token).to_hex(), "\"", rest]);
+        hashed.extend(["\"", &SecretHash::of(token).to_hex(), "\"", rest]);
     }
     let now: Timestamp = NOW.parse().expect("a timestamp");
     Access {

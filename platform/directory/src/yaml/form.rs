@@ -15,32 +15,22 @@ use crate::{
 };
 
 /// The whole text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct File {
     /// The highest ids that were ever handed out, where their records are gone.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) ids_used: BTreeMap<IdKind, i64>,
     pub(crate) users: Vec<UserEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) namespaces: Vec<NamespaceEntry>,
     /// Without any, ids of projects are taken as given.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) projects: Vec<ProjectEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) keys: Vec<KeyEntry>,
     pub(crate) tokens: Vec<TokenEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) agents: Vec<AgentEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) subscriptions: Vec<Subscription>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) minute_packs: Vec<MinutePack>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) reconciliations: Vec<Reconciliation>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) settings: BTreeMap<String, Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) feature_flags: BTreeMap<String, bool>,
 }
 
@@ -78,27 +68,27 @@ pub(crate) struct UserEntry {
 /// An access token: never its text, only the hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TokenEntry {
+pub(crate) struct TokenEntry {
     /// Its id; the next free one where it is left out and the user has no token of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<i64>,
+    pub(crate) id: Option<i64>,
     /// What people call the token; unique among its user's.
-    pub name: String,
+    pub(crate) name: String,
     /// The username of the token's user.
-    pub user: String,
+    pub(crate) user: String,
     /// SHA-256 of the token, 64 hexadecimal digits.
-    pub sha256: String,
+    pub(crate) sha256: String,
     /// What it may be used for.
-    pub scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
     /// The day (UTC) on which it stops working, if ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Date>,
+    pub(crate) expires_at: Option<Date>,
     /// Whether somebody took it back.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub revoked: bool,
+    pub(crate) revoked: bool,
     /// When it was made; as of the import where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<Timestamp>,
+    pub(crate) created_at: Option<Timestamp>,
 }
 
 /// A group or a user's namespace, and its members.

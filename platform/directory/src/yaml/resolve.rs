@@ -26,6 +26,8 @@ pub(super) struct Import<'a> {
     keys: FxHashSet<i64>,
     tokens: FxHashSet<i64>,
     agents: FxHashSet<i64>,
+    /// After those that the file gives.
+    free_ids: FreeIds,
 }
 
 /// One record of a file, and where it stands.
@@ -48,6 +50,7 @@ pub(super) enum Item<'a> {
 }
 
 /// Ids for records that come without one.
+#[derive(Clone, Copy)]
 pub(super) struct FreeIds {
     key: i64,
     token: i64,
@@ -56,6 +59,12 @@ pub(super) struct FreeIds {
 impl<'a> Import<'a> {
     /// `now` is when records were made that don't say so.
     pub(super) fn of(file: &'a File, now: Timestamp) -> Self {
+        let keys: FxHashSet<i64> = file.keys.iter().filter_map(|key| key.id).collect();
+        let tokens: FxHashSet<i64> = file.tokens.iter().filter_map(|token| token.id).collect();
+        let after = |given: &FxHashSet<i64>, kind| {
+            let highest = given.iter().chain(file.ids_used.get(&kind)).max();
+            highest.map_or(1, |id| id.saturating_add(1))
+        };
         Self {
             file,
             now,
@@ -63,9 +72,10 @@ impl<'a> Import<'a> {
             users: file.users.iter().map(|user| user.id).collect(),
             namespaces: file.namespaces.iter().map(|namespace| namespace.id).collect(),
             projects: file.projects.iter().map(|project| project.id).collect(),
-            keys: file.keys.iter().filter_map(|key| key.id).collect(),
-            tokens: file.tokens.iter().filter_map(|token| token.id).collect(),
             agents: file.agents.iter().map(|agent| agent.id).collect(),
+            free_ids: FreeIds { key: after(&keys, IdKind::Key), token: after(&tokens, IdKind::Token) },
+            keys,
+            tokens,
         }
     }
 
@@ -113,12 +123,10 @@ impl<'a> Import<'a> {
 
     /// Ids that neither the state nor the file has.
     pub(super) fn free_ids(&self, state: &State) -> FreeIds {
-        let after = |given: &FxHashSet<i64>, kind| {
-            let given = given.iter().max().map_or(1, |id| id.saturating_add(1));
-            let used = self.file.ids_used.get(&kind).map_or(1, |used| used.saturating_add(1));
-            given.max(used).max(state.next_id(kind))
-        };
-        FreeIds { key: after(&self.keys, IdKind::Key), token: after(&self.tokens, IdKind::Token) }
+        FreeIds {
+            key: self.free_ids.key.max(state.next_key_id()),
+            token: self.free_ids.token.max(state.next_token_id()),
+        }
     }
 
     /// The change that a record is, `None` if the state has the record as it is, or why it can't be.

@@ -176,7 +176,7 @@ tokens:
     fn access() -> Access {
         let mut yaml = DIRECTORY.to_owned();
         for name in ["GOOD", "ROOT", "OLD", "GONE", "EVE"] {
-            let hash = tally_directory::TokenHash::of(&format!("glpat-{}", name.to_lowercase())).to_hex();
+            let hash = tally_directory::SecretHash::of(&format!("glpat-{}", name.to_lowercase())).to_hex();
             yaml = yaml.replace(&format!("sha256: {name}}}"), &format!("sha256: \"{hash}\"}}"));
         }
         let directory = Arc::new(Directory::from_yaml(&yaml, "directory.yml").unwrap());

@@ -7,7 +7,7 @@ use axum::http::Method;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus::{IntCounterVec, Opts, Registry};
-use tally_directory::{Principal, TokenHash};
+use tally_directory::{Principal, SecretHash};
 
 /// Hexadecimal digits of an unknown token's hash that are logged: enough to tell attempts apart.
 const HASH_DIGITS: usize = 8;
@@ -66,7 +66,7 @@ pub(super) struct HashPrefix([u8; HASH_DIGITS]);
 impl HashPrefix {
     pub(super) fn of(token: &str) -> Self {
         let mut digits = [0; HASH_DIGITS];
-        digits.copy_from_slice(&TokenHash::of(token).to_hex().as_bytes()[..HASH_DIGITS]);
+        digits.copy_from_slice(&SecretHash::of(token).to_hex().as_bytes()[..HASH_DIGITS]);
         Self(digits)
     }
 }
