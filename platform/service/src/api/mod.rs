@@ -8,7 +8,6 @@ pub mod error;
 pub mod guard;
 pub mod openapi;
 pub mod parameter;
-pub mod route;
 pub mod routes;
 pub mod security;
 
@@ -16,6 +15,5 @@ pub use auth::{Access, Caller, OptionalCaller};
 pub use body::{BodyLimits, BodyReader, JsonBody, MalformedBody};
 pub use error::{ApiError, TokenProblem};
 pub use guard::{Budget, Guard, GuardConfig};
-pub use route::{get, post};
 pub use routes::{Routes, with_fallbacks};
 pub use security::Security;

@@ -11,14 +11,15 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use prometheus::{IntGauge, Registry};
 use serde_json::Value;
-use tally_directory::{Directory, Scope, TokenHash};
+use tally_directory::{Directory, Scope, SecretHash};
 use tally_service::api::{
     Access, ApiError, BodyLimits, BodyReader, Budget, Caller, Guard, GuardConfig, OptionalCaller, Routes,
-    Security, with_fallbacks,
+    Security, openapi, with_fallbacks,
 };
 use tally_service::clock::Clock;
 use tally_service::http::Peer;
 use tower::ServiceExt;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 /// A whole minute.
@@ -97,6 +98,23 @@ async fn public(caller: OptionalCaller) -> Result<Json<Option<i64>>, ApiError> {
     Ok(Json(caller.principal().map(|principal| principal.user_id)))
 }
 
+fn tracking() -> Routes<AppState> {
+    Routes::new().secured(Security::Token(WRITING), routes!(write))
+}
+
+fn other() -> Routes<AppState> {
+    Routes::new()
+        .secured(Security::Token(READING), routes!(read))
+        .secured(Security::Administrator(READING), routes!(admin))
+        .secured(Security::OptionalToken(READING), routes!(public))
+}
+
+/// The document of all endpoints.
+pub fn document() -> OpenApi {
+    let parts = [tracking().into_parts().1, other().into_parts().1];
+    openapi::document("Small", "1.0", "https://tally.example.com", parts)
+}
+
 pub struct App {
     pub clock: Arc<MovedClock>,
     pub registry: Registry,
@@ -115,12 +133,7 @@ impl App {
         let guard = Guard::new(access.clone(), config, &registry).unwrap();
         let bodies = BodyReader::new(BodyLimits::default(), IntGauge::new("held", "held").unwrap());
         let state = AppState { access, bodies: Arc::new(bodies) };
-        let (tracking, _) = Routes::new().secured(Security::Token(WRITING), routes!(write)).into_parts();
-        let (other, _) = Routes::new()
-            .secured(Security::Token(READING), routes!(read))
-            .secured(Security::Administrator(READING), routes!(admin))
-            .secured(Security::OptionalToken(READING), routes!(public))
-            .into_parts();
+        let (tracking, other) = (tracking().into_parts().0, other().into_parts().0);
         let router = guard.protect(Budget::Tracking, tracking).merge(guard.protect(Budget::Other, other));
         Self { clock, registry, router: with_fallbacks(router.with_state(state)) }
     }
@@ -184,7 +197,7 @@ impl Answer {
 fn directory() -> Directory {
     let mut yaml = DIRECTORY.to_owned();
     for token in ["glpat-root", "glpat-alice", "glpat-reader", "glpat-old", "glpat-gone", "glpat-eve"] {
-        yaml = yaml.replace(&format!("<{token}>"), &TokenHash::of(token).to_hex());
+        yaml = yaml.replace(&format!("<{token}>"), &SecretHash::of(token).to_hex());
     }
     Directory::from_yaml(&yaml, "directory.yml").unwrap()
 }

@@ -6,6 +6,7 @@
 
 mod address;
 mod audit;
+mod limit;
 mod window;
 
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -29,17 +30,7 @@ use crate::api::{Access, ApiError, Caller, TokenProblem};
 use address::{client_address, counted};
 pub use audit::Denial;
 use audit::{Audit, Denied, HashPrefix};
-use window::{Count, Windows};
-
-/// Keys that each kind of count keeps at most: some 100 bytes each.
-const MAX_KEYS: usize = 1 << 19;
-
-const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
-const NAME: HeaderName = HeaderName::from_static("ratelimit-name");
-const OBSERVED: HeaderName = HeaderName::from_static("ratelimit-observed");
-const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
-const RESET_TIME: HeaderName = HeaderName::from_static("ratelimit-resettime");
+use limit::{Charge, Exceeded, Limit};
 
 /// How many requests a caller may make. 0 switches a limit off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,13 +170,11 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let guard = self.guard.clone();
         let (visit, admission) = guard.0.admit(self.budget, &mut request);
-        match admission {
-            Err(refusal) => Box::pin(async move { Ok(guard.0.leave(&visit, refusal.into_response())) }),
-            Ok(()) => {
-                let answering = self.inner.call(request);
-                Box::pin(async move { Ok(guard.0.leave(&visit, answering.await?)) })
-            }
+        if let Err(refusal) = admission {
+            return Box::pin(async move { Ok(guard.0.leave(&visit, refusal.into_response())) });
         }
+        let answering = self.inner.call(request);
+        Box::pin(async move { Ok(guard.0.leave(&visit, answering.await?)) })
     }
 }
 
@@ -200,18 +189,6 @@ struct Visit {
     unknown_token: Option<HashPrefix>,
     charge: Option<Charge>,
 }
-
-/// How a budget stands after a request was charged to it.
-struct Charge {
-    count: Count,
-    limit: u32,
-    limit_text: HeaderValue,
-    name: &'static str,
-}
-
-/// A request is refused for its number.
-#[derive(Debug)]
-struct Exceeded;
 
 impl Inner {
     /// Authenticates and charges. The request takes the outcome of authentication along.
@@ -231,7 +208,7 @@ impl Inner {
         let is_limited = budget != Budget::Unlimited;
         let token = presented_token(request.uri(), request.headers());
         visit.has_token = token.is_some();
-        if is_limited && visit.has_token && self.unknown_tokens.is_exhausted(counted(address), now) {
+        if is_limited && visit.has_token && self.unknown_tokens.is_exhausted(&counted(address), now) {
             let refusal = visit.refuse(self.unknown_tokens.charge(counted(address), now).0);
             return (visit, Err(refusal));
         }
@@ -312,7 +289,7 @@ impl Visit {
 
     fn refuse(&mut self, charge: Option<Charge>) -> ApiError {
         let now_s = u64::try_from(self.now.as_second()).unwrap_or(0);
-        let ends_at_s = charge.as_ref().map_or(now_s, |charge| charge.count.ends_at_s);
+        let ends_at_s = charge.as_ref().map_or(now_s, Charge::ends_at_s);
         self.charge = charge;
         ApiError::TooManyRequests { retry_after_s: ends_at_s.saturating_sub(now_s).max(1) }
     }
@@ -330,55 +307,5 @@ impl Visit {
             Denial::Unauthorized if !self.has_token => Denial::NoToken,
             denial => denial,
         })
-    }
-}
-
-impl Charge {
-    fn add_headers(&self, headers: &mut HeaderMap) {
-        let remaining = self.limit.saturating_sub(self.count.observed);
-        headers.insert(LIMIT, self.limit_text.clone());
-        headers.insert(NAME, HeaderValue::from_static(self.name));
-        headers.insert(OBSERVED, self.count.observed.into());
-        headers.insert(REMAINING, remaining.into());
-        headers.insert(RESET, self.count.ends_at_s.into());
-        if self.count.observed > self.limit {
-            headers.insert(RESET_TIME, http_date(self.count.ends_at_s));
-        }
-    }
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(second: u64) -> HeaderValue {
-    let instant = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
-    let text = instant.unwrap_or(Timestamp::MAX).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    HeaderValue::try_from(text).expect("a date is header text")
-}
-
-/// One budget for each key.
-struct Limit<K> {
-    name: &'static str,
-    limit: u32,
-    limit_text: HeaderValue,
-    windows: Windows<K>,
-}
-
-impl<K: Eq + std::hash::Hash> Limit<K> {
-    fn new(name: &'static str, limit: u32, period_s: u64) -> Self {
-        Self { name, limit, limit_text: limit.into(), windows: Windows::new(period_s, MAX_KEYS) }
-    }
-
-    /// Counts one request. Without a limit there is no charge.
-    fn charge(&self, key: K, now: Timestamp) -> (Option<Charge>, Result<(), Exceeded>) {
-        if self.limit == 0 {
-            return (None, Ok(()));
-        }
-        let count = self.windows.count(key, now);
-        let charge =
-            Charge { count, limit: self.limit, limit_text: self.limit_text.clone(), name: self.name };
-        (Some(charge), if count.observed > self.limit { Err(Exceeded) } else { Ok(()) })
-    }
-
-    fn is_exhausted(&self, key: K, now: Timestamp) -> bool {
-        self.limit > 0 && self.windows.peek(&key, now) >= self.limit
     }
 }

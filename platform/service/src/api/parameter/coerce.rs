@@ -204,12 +204,12 @@ mod tests {
     fn dates_are_read_in_several_forms() {
         let december = Ok(Some(jiff::civil::date(2016, 12, 1)));
         let rows = [
-            ("2016-12-1", december.clone()),
-            ("2016-12-01", december.clone()),
-            ("20161201", december.clone()),
-            ("2016-12-01T10:00:00Z", december.clone()),
-            ("2016-12-01T23:00:00-05:00", december.clone()),
-            ("2016-12-01T01:00:00+05:00", december.clone()),
+            ("2016-12-1", december),
+            ("2016-12-01", december),
+            ("20161201", december),
+            ("2016-12-01T10:00:00Z", december),
+            ("2016-12-01T23:00:00-05:00", december),
+            ("2016-12-01T01:00:00+05:00", december),
             ("2016-12-01 01:00", december),
             ("", Ok(None)),
             ("2016-13-45", Err(Invalid)),
