@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -59,6 +60,24 @@ pub(super) enum Command {
     Push,
 }
 
+/// Where a command comes from, as `check_ip` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Address {
+    At(IpAddr),
+    /// What was said is no address, and lies in no range.
+    Unreadable,
+}
+
+impl Address {
+    fn read(text: &str) -> Self {
+        text.trim().parse().map_or(Self::Unreadable, |address: IpAddr| Self::At(address.to_canonical()))
+    }
+
+    fn lies_in(self, ranges: &[IpNet]) -> bool {
+        matches!(self, Self::At(address) if ranges.iter().any(|range| range.contains(&address)))
+    }
+}
+
 /// A Git command that somebody wants to run.
 pub(super) struct GitCommand {
     pub(super) actor: Actor,
@@ -67,8 +86,7 @@ pub(super) struct GitCommand {
     /// `None` while the changes are not known.
     pub(super) changes: Option<Vec<RefChange>>,
     protocol: Option<String>,
-    /// Where the command comes from; an address that can't be read lies in no range.
-    address: Option<Option<IpAddr>>,
+    address: Option<Address>,
     /// The text with which a deactivated user is sent away.
     deactivated: String,
     now: Timestamp,
@@ -88,8 +106,7 @@ impl GitCommand {
             command,
             changes: changes::read(parameters),
             protocol: parameters.text("protocol").map(Cow::into_owned).filter(|text| !text.is_empty()),
-            address: address
-                .map(|text| text.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical())),
+            address: address.map(|text| Address::read(&text)),
             deactivated: format!(
                 "Your account has been deactivated by your administrator. Please log back in from a web browser to \
                  reactivate your account at {external_url}"
@@ -119,8 +136,10 @@ impl GitCommand {
             Command::Download => access.check_download(&repository)?,
             Command::Push => {
                 access.check_push(&repository)?;
-                let changes = self.changes.iter().flatten();
-                changes.map(|change| access.check_change(&repository, change)).collect::<Result<(), _>>()?;
+                self.changes
+                    .iter()
+                    .flatten()
+                    .try_for_each(|change| access.check_change(&repository, change))?;
             }
         }
         Ok(repository)
@@ -154,11 +173,9 @@ impl GitCommand {
     /// Every namespace above that has ranges has to have the address in one of them.
     pub(super) fn check_address(&self, state: &State, namespace_id: Option<i64>) -> Result<(), Denied> {
         let (Some(address), Some(namespace_id)) = (self.address, namespace_id) else { return Ok(()) };
-        let is_within = state.ancestors(namespace_id).all(|namespace| {
-            let mut ranges = namespace.ip_ranges.iter();
-            namespace.ip_ranges.is_empty()
-                || address.is_some_and(|address| ranges.any(|range| range.contains(&address)))
-        });
+        let is_within = state
+            .ancestors(namespace_id)
+            .all(|namespace| namespace.ip_ranges.is_empty() || address.lies_in(&namespace.ip_ranges));
         if is_within {
             Ok(())
         } else {
@@ -232,14 +249,13 @@ impl<'a> Access<'a> {
             RepositoryKind::Wiki => (project.features.wiki, NO_WIKI_PUSH),
         };
         let is_open = self.has(feature) && !project.archived;
-        match (self.deploy_key, self.user) {
-            (Some(DeployKey::Writing), _) if is_open && repository.kind == RepositoryKind::Code => Ok(()),
-            (Some(DeployKey::Writing), _) => Err(denied),
-            (Some(DeployKey::Nothing | DeployKey::Reading), _) => Err(NO_DEPLOY_PUSH),
-            (None, Some(_)) if is_open && self.is_at_least(AccessLevel::Developer) => Ok(()),
-            (None, Some(_)) => Err(denied),
-            (None, None) => Err(NO_UPLOAD),
-        }
+        let may_write = match (self.deploy_key, self.user) {
+            (Some(DeployKey::Writing), _) => repository.kind == RepositoryKind::Code,
+            (Some(DeployKey::Nothing | DeployKey::Reading), _) => return Err(NO_DEPLOY_PUSH),
+            (None, Some(_)) => self.is_at_least(AccessLevel::Developer),
+            (None, None) => return Err(NO_UPLOAD),
+        };
+        if is_open && may_write { Ok(()) } else { Err(denied) }
     }
 
     /// Protected refs are for maintainers.

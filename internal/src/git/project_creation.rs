@@ -99,16 +99,12 @@ fn may_create(state: &State, user: &User, namespace_id: i64, today: Date) -> boo
 
 fn check_path(path: &str) -> Result<(), Denied> {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let has_bad_end = matches!(path.rsplit_once('.'), Some((_, "git" | "atom")));
     if path.len() > MAX_PATH_BYTES {
         Err(Denied::NotCreated(LONG_PATH))
     } else if RESERVED.contains(&path) {
         Err(Denied::NotCreated(RESERVED_PATH))
-    } else if path.is_empty()
-        || !path.bytes().all(is_fine)
-        || path.starts_with('-')
-        || path.ends_with(".git")
-        || path.ends_with(".atom")
-    {
+    } else if path.is_empty() || !path.bytes().all(is_fine) || path.starts_with('-') || has_bad_end {
         Err(Denied::NotCreated(BAD_PATH))
     } else {
         Ok(())

@@ -327,7 +327,8 @@ async fn a_push_to_a_new_path_creates_the_project_where_it_can_be_created() {
         (json!({"username": "alice"}), "fresh", PUSH, not_found),
         (json!({"key_id": 3}), "group/fresh", PUSH, not_found),
         (json!({}), "team/fresh", PUSH, not_found),
-        // Somebody else's project is no place for a new one.
+        // A project that can't be read is no place for a new one.
+        (json!({"username": "alice"}), "alice/lost", PUSH, not_found),
         (json!({"username": "alice"}), "group/private", PUSH, not_found),
     ];
     for (who, path, action, expected) in rows {

@@ -176,8 +176,8 @@ async fn the_counter_rises_and_falls_and_forgets_after_ten_minutes() {
 async fn pushes_at_once_are_all_counted() {
     let shell = Shell::start().await;
     let begin = json!({"gl_repository": "project-3"});
-    let begun = futures::future::join_all((0..50).map(|_| shell.post("pre_receive", &begin))).await;
-    assert!(begun.iter().all(|(status, _)| *status == 200));
+    let answers = futures::future::join_all((0..50).map(|_| shell.post("pre_receive", &begin))).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200));
     assert_eq!(shell.directory.read().references("project-3", shell.now()), 50);
 }
 

@@ -75,6 +75,7 @@ projects:
     visibility: public
     features: {repository: disabled, wiki: disabled, merge_requests: disabled}
     members: [{user: maint, access_level: maintainer}]
+  - {id: 10, path: alice/lost, namespace_id: 23}
   - id: 11
     path: group/members-code
     namespace_id: 20
