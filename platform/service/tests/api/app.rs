@@ -171,7 +171,7 @@ impl App {
     pub fn denials(&self, reason: &str) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == "tally_denied_requests_total");
-        let metrics = family.into_iter().flat_map(|family| family.get_metric());
+        let metrics = family.into_iter().flat_map(prometheus::proto::MetricFamily::get_metric);
         let ours = metrics.filter(|metric| metric.get_label().iter().any(|label| label.value() == reason));
         ours.map(|metric| metric.get_counter().get_value() as u64).sum()
     }
