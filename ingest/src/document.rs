@@ -87,9 +87,9 @@ fn event() -> Value {
                 "description": "What the event's definition declares: label, property, value, ...",
             },
             "send_to_snowplow": boolean(),
-            "event_id": optional(json!({"type": "string", "format": "uuid"}), "The same id counts once within seven days"),
+            "event_id": optional(&json!({"type": "string", "format": "uuid"}), "The same id counts once within seven days"),
             "timestamp": optional(
-                json!({"type": "string", "format": "date-time"}),
+                &json!({"type": "string", "format": "date-time"}),
                 "When it happened, within the last seven days; now by default",
             ),
         },
@@ -103,7 +103,7 @@ fn contribution() -> Value {
         "type": "object",
         "required": ["action"],
         "properties": {
-            "event_id": optional(json!({"type": "string", "format": "uuid"}), "The same id counts once"),
+            "event_id": optional(&json!({"type": "string", "format": "uuid"}), "The same id counts once"),
             "action": names(Action::ALL.iter().map(|action| action.as_str()).collect()),
             "target_type": names(TargetType::ALL.iter().map(|kind| kind.as_str()).collect()),
             "target_id": integer("The target's id"),
@@ -111,7 +111,7 @@ fn contribution() -> Value {
             "target_title": text(),
             "project_id": integer("Where it happened"),
             "author_id": {"type": "integer", "description": "Another user than the token's: for administrators only"},
-            "created_at": optional(json!({"type": "string", "format": "date-time"}), "Now by default"),
+            "created_at": optional(&json!({"type": "string", "format": "date-time"}), "Now by default"),
             "imported_from": text(),
             "confidential": boolean(),
             "target_author_id": integer("Who may see a confidential target"),
@@ -185,6 +185,6 @@ fn text() -> Value {
 }
 
 /// Null and the empty text are as good as nothing.
-fn optional(schema: Value, description: &str) -> Value {
+fn optional(schema: &Value, description: &str) -> Value {
     json!({"description": description, "anyOf": [schema, {"type": "null"}, {"type": "string", "maxLength": 0}]})
 }

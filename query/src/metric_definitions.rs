@@ -43,7 +43,7 @@ impl MetricDefinitionTexts {
     path = "/api/v4/usage_data/metric_definitions",
     tag = "usage data",
     params(("include_paths" = Option<bool>, Query, description = "Whether to add each definition's file")),
-    responses((status = 200, description = "A YAML sequence", body = String, content_type = "application/yaml")),
+    responses((status = 200, description = "A YAML sequence", body = [Object], content_type = "application/yaml")),
 )]
 // Of an `include_paths` that is given twice the last counts, as in Rack.
 pub(crate) async fn metric_definitions(
