@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: the real `tally` binary as child processes, a real Kafka, the load generator and the
 //! reference program. The tests themselves are in `tests/`.
 
+pub mod instance;
 pub mod kafka;
 pub mod outside;
 pub mod process;

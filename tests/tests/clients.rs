@@ -8,99 +8,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use jsonwebtoken::{EncodingKey, Header};
-use reqwest::Client;
 use serde_json::{Value, json};
+use tally_tests::instance::Instance;
 use tally_tests::outside::{node_modules, python, require, root};
-use tally_tests::process::{Tally, free_port, get_json, run};
+use tally_tests::process::get_json;
 use tally_tests::{setting, wait};
-use tempfile::TempDir;
 
 /// What DESIGN promises from the answer to a POST until the event is listed.
 const LISTED_WITHIN: Duration = Duration::from_secs(1);
-
-const DIRECTORY: &str = "
-users:
-  - {id: 1, username: root, admin: true}
-  - {id: 2, username: alice, name: Alice}
-  - {id: 3, username: bob}
-namespaces:
-  - {id: 7, path: acme, kind: group}
-projects:
-  - id: 5
-    path: acme/web
-    namespace_id: 7
-    visibility: public
-    members: [{user: alice, access_level: developer}]
-  - id: 6
-    path: acme/secret
-    namespace_id: 7
-    visibility: private
-    members: [{user: alice, access_level: developer}, {user: bob, access_level: developer}]
-";
-
-/// A Tally of its own, with users, projects and alice's token.
-struct Instance {
-    tally: Tally,
-    internal_port: u16,
-    token: String,
-    admin: String,
-    folder: TempDir,
-}
-
-impl Instance {
-    fn secret(&self, name: &str) -> Result<String> {
-        Ok(std::fs::read_to_string(self.folder.path().join("data").join(format!("{name}.secret")))?)
-    }
-
-    async fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let data = format!("standalone.data_dir={}", folder.path().join("data").display());
-        let file = folder.path().join("import.yml");
-        std::fs::write(&file, DIRECTORY)?;
-        run(&["directory", "import", "--set", &data, &file.display().to_string()])?;
-        let token = |user, scope| {
-            let text = run(&[
-                "token", "create", "--set", &data, "--user", user, "--name", "tests", "--scope", scope,
-            ]);
-            text.map(|token| token.trim().to_owned())
-        };
-        let (token, admin) = (token("alice", "api")?, token("root", "api")?);
-        let (port, internal_port) = (free_port(), free_port());
-        let listen = format!("127.0.0.1:{port}");
-        let internal = format!("services.internal=127.0.0.1:{internal_port}");
-        let arguments = ["standalone", "--listen", &listen, "--set", &data, "--set", &internal];
-        let tally = Tally::start(folder.path(), port, &arguments).await?;
-        Ok(Self { tally, internal_port, token, admin, folder })
-    }
-
-    /// Posts contributions with a token; their ids, ascending.
-    async fn post(&self, token: &str, contributions: &Value) -> Result<Vec<u64>> {
-        let response = Client::new()
-            .post(format!("{}/api/v4/tally/contributions", self.tally.url()))
-            .header("PRIVATE-TOKEN", token)
-            .json(&json!({ "contributions": contributions }))
-            .send()
-            .await?;
-        ensure!(response.status() == 201, "{}: {}", response.status(), response.text().await?);
-        let answer: Value = response.json().await?;
-        answer["ids"].as_array().context("ids")?.iter().map(|id| id.as_u64().context("an id")).collect()
-    }
-
-    /// Waits until the newest of `ids` is listed; how long that took.
-    async fn listed(&self, token: &str, newest: u64) -> Result<Duration> {
-        let started = Instant::now();
-        let url = format!("{}/api/v4/events?per_page=1", self.tally.url());
-        wait::until("the contribution in the listing", Duration::from_secs(20), || async {
-            Ok((get_json(&url, token).await?[0]["id"] == newest).then_some(()))
-        })
-        .await
-        .with_context(|| self.tally.log_tail())?;
-        Ok(started.elapsed())
-    }
-}
 
 /// Eleven events of alice's in project 5, of several kinds, and two in project 6.
 fn contributions() -> Value {
@@ -249,14 +164,6 @@ fn try_all(python: &Path, instance: &Instance, port: u16, headers: &[String]) ->
     cases.with_context(|| format!("no number of cases in {text}"))
 }
 
-/// A JWT as the agent server signs it.
-fn agent_server_token(secret: &str) -> Result<String> {
-    let now = jiff::Timestamp::now().as_second();
-    let claims = json!({"iss": "gitlab-kas", "iat": now, "exp": now + 3600});
-    let key = EncodingKey::from_secret(secret.trim().as_bytes());
-    Ok(jsonwebtoken::encode(&Header::default(), &claims, &key)?)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_documents_allow_is_answered_as_they_say() -> Result<()> {
     let Some(python) = require("schemathesis", python()) else { return Ok(()) };
@@ -265,8 +172,8 @@ async fn whatever_the_documents_allow_is_answered_as_they_say() -> Result<()> {
     instance.listed(&instance.token, ids[ids.len() - 1]).await?;
     let token = format!("PRIVATE-TOKEN: {}", instance.admin);
     let public = try_all(&python, &instance, instance.tally.port, std::slice::from_ref(&token))?;
-    let shell = format!("Gitlab-Shared-Secret: {}", BASE64.encode(instance.secret("shell")?.trim()));
-    let agent_server = format!("Gitlab-Kas-Api-Request: {}", agent_server_token(&instance.secret("kas")?)?);
+    let header = |(name, value)| format!("{name}: {value}");
+    let (shell, agent_server) = (header(instance.shell_header()?), header(instance.agent_server_header()?));
     let internal = try_all(&python, &instance, instance.internal_port, &[token, shell, agent_server])?;
     println!("schemathesis: {public} cases of the public API, {internal} of the internal API");
     ensure!(public > 500 && internal > 500, "too few cases to say anything");
