@@ -43,7 +43,7 @@ fn run(command: Command) -> Result<ExitCode> {
 
 async fn serve(command: Command) -> Result<()> {
     match command {
-        Command::Standalone(args) => commands::standalone::run(args).await,
+        Command::Standalone(args) => Box::pin(commands::standalone::run(args)).await,
         Command::Ingest(args) => commands::services::ingest(args).await,
         Command::Processor(args) => commands::services::processor(args).await,
         Command::Query(args) => commands::services::query(args).await,

@@ -150,8 +150,13 @@ impl Process {
     }
 
     /// Adds the internal API's routes, for a process that serves nothing else.
-    pub fn add_internal(&mut self, log: Arc<dyn EventLog>, directory: Arc<Directory>) -> Result<()> {
-        let internal = self.internal(log, directory)?;
+    pub fn add_internal(
+        &mut self,
+        log: Arc<dyn EventLog>,
+        directory: Arc<Directory>,
+        definitions: &Definitions,
+    ) -> Result<()> {
+        let internal = self.internal(log, directory, definitions)?;
         self.add(Budget::Unlimited, tally_internal::router(internal));
         Ok(())
     }
@@ -161,9 +166,10 @@ impl Process {
         &mut self,
         log: Arc<dyn EventLog>,
         directory: Arc<Directory>,
+        definitions: &Definitions,
         listener: TcpListener,
     ) -> Result<()> {
-        let (routes, document) = tally_internal::router(self.internal(log, directory)?);
+        let (routes, document) = tally_internal::router(self.internal(log, directory, definitions)?);
         let routes = self.guarded(Budget::Unlimited, routes);
         let routes = routes.merge(openapi::router(described(
             "Tally's internal API",
@@ -181,12 +187,18 @@ impl Process {
         Ok(())
     }
 
-    fn internal(&self, log: Arc<dyn EventLog>, directory: Arc<Directory>) -> Result<InternalState> {
+    fn internal(
+        &self,
+        log: Arc<dyn EventLog>,
+        directory: Arc<Directory>,
+        definitions: &Definitions,
+    ) -> Result<InternalState> {
         let dependencies = InternalDependencies {
             directory,
             log,
             clock: Arc::clone(&self.clock),
             randomness: Arc::clone(&self.randomness),
+            definitions: Arc::new(Matcher::new(definitions)),
             framings: self.framings,
             contribution_ids: Arc::clone(&self.contribution_ids),
             registry: self.registry.clone(),

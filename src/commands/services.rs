@@ -54,7 +54,8 @@ pub async fn query(args: ServiceArgs) -> Result<()> {
 pub async fn internal(args: ServiceArgs) -> Result<()> {
     let Some((mut process, listener)) = start(&args, "services.internal").await? else { return Ok(()) };
     let (log, directory) = open_log_and_directory(&mut process).await?;
-    process.add_internal(log, directory)?;
+    let definitions = open::definitions(&process.config)?;
+    process.add_internal(log, directory, &definitions)?;
     process.serve(listener).await;
     Ok(())
 }

@@ -43,7 +43,8 @@ pub async fn run(args: StandaloneArgs) -> Result<()> {
         config.store.password = fresh_password()?;
     }
     let (engine, store) = open_store(&config).await?;
-    let served = serve(config, Listeners { public: listener, internal }, store, args.welcome).await;
+    let listeners = Listeners { public: listener, internal };
+    let served = Box::pin(serve(config, listeners, store, args.welcome)).await;
     if let Some(engine) = engine {
         engine.shutdown().await;
     }
@@ -78,7 +79,7 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
         process.add_query(&store, Arc::clone(&directory), Arc::clone(&definitions));
     }
     if let Some(listener) = listeners.internal {
-        process.serve_internal(Arc::clone(&log), directory, listener)?;
+        process.serve_internal(Arc::clone(&log), directory, &definitions, listener)?;
     }
     if let Some(welcome) = welcome {
         welcome.print(http::local_address(&listeners.public));

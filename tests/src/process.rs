@@ -157,14 +157,14 @@ pub fn run(arguments: &[&str]) -> Result<String> {
 /// The administrator's token in [`write_directory`]'s file.
 pub const ADMIN_TOKEN: &str = "glpat-of-the-end-to-end";
 
-const DIRECTORY: &str = r#"
+const DIRECTORY: &str = "
 users: [{id: 1, username: root, admin: true}]
 tokens:
   - name: tests
     user: root
     scopes: [api]
     sha256: 59ebcf749342aeec64775769781e14a5e42f64e399d59185a3ba079f3399db2a
-"#;
+";
 
 /// Writes a directory file that holds user 1, an administrator, and their token.
 pub fn write_directory(file: &Path) -> Result<()> {

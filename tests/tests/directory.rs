@@ -20,7 +20,7 @@ use tally_tests::{setting, wait};
 const SECRET: &str = "of-the-directory-test";
 const USERS: u64 = 20;
 const WRITERS_PER_PROCESS: u64 = 3;
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 fn settings(folder: &Path, kafka: &Kafka, name: &str) -> Vec<String> {
     vec![

@@ -124,7 +124,7 @@ impl DirectoryFold {
                 put(&mut self.members, offset, (member.source, member.user_id), Some(member));
             }
             Change::RemoveMember { user_id, source } => {
-                put(&mut self.members, offset, (source, user_id), None)
+                put(&mut self.members, offset, (source, user_id), None);
             }
             // Everything else is either secret or of no use to a query.
             _ => {}
