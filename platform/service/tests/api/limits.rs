@@ -12,7 +12,6 @@ fn limited() -> App {
         tracking_per_token: 3,
         other_per_token: 2,
         without_token_per_address: 2,
-        unknown_tokens_per_address: 1,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
         ..GuardConfig::default()
     })
@@ -70,14 +69,13 @@ fn requests_without_a_good_token_are_charged_to_the_address() {
 }
 
 #[test]
-fn an_address_that_guesses_is_not_told_when_it_is_right() {
+fn guesses_are_charged_to_the_address_and_never_to_good_tokens_from_there() {
     let app = limited();
-    let call = |token, address| app.call(Method::GET, READ, token, address).status;
-    assert_eq!(call("glpat-guess", "192.0.2.1"), 401);
-    assert_eq!(call("glpat-alice", "192.0.2.1"), 429);
-    assert_eq!(call("glpat-alice", "192.0.2.2"), 200);
+    let call = |token| app.get(READ, token).status;
+    assert_eq!([0; 4].map(|_| call("glpat-guess")), [401, 401, 429, 429]);
+    assert_eq!(call("glpat-alice"), 200);
     app.wait(60);
-    assert_eq!(call("glpat-alice", "192.0.2.1"), 200);
+    assert_eq!(call("glpat-guess"), 401);
 }
 
 #[test]
@@ -108,7 +106,6 @@ fn a_limit_of_zero_is_none() {
         tracking_per_token: 0,
         other_per_token: 0,
         without_token_per_address: 0,
-        unknown_tokens_per_address: 0,
         ..GuardConfig::default()
     };
     let app = App::configured(off);

@@ -77,9 +77,4 @@ impl<K: Eq + std::hash::Hash> Limit<K> {
         let charge = Charge { count, limit: self.max, limit_text: self.max_text.clone(), name: self.name };
         (Some(charge), if count.observed > self.max { Err(Exceeded) } else { Ok(()) })
     }
-
-    /// Whether a further request would exceed.
-    pub(super) fn is_exhausted(&self, key: &K, now: Timestamp) -> bool {
-        self.max > 0 && self.windows.peek(key, now) >= self.max
-    }
 }

@@ -1,8 +1,9 @@
 //! Stands before the handlers: finds out whose a request is, charges it to its caller's budget before its body is read,
 //! and keeps the audit log of what is denied. Authentication happens here once; [`Caller`] takes its outcome.
 //!
-//! Requests with a good token are charged to the token, all others to the client's address. Windows are fixed, as GitLab's
-//! throttles are: around a window's end a caller may make twice its requests in a short time.
+//! Requests with a good token are charged to the token, all others to the client's address. A good token is therefore never
+//! refused for what else comes from its address, which may be a load balancer's. Windows are fixed, as GitLab's throttles
+//! are: around a window's end a caller may make twice its requests in a short time.
 
 mod address;
 mod audit;
@@ -44,9 +45,6 @@ pub struct GuardConfig {
     pub other_per_token: u32,
     /// Requests without a good token from one address; a /64 of IPv6 counts as one.
     pub without_token_per_address: u32,
-    /// Tokens that nobody has from one address. Past it the address's tokens are not even looked at until the period is
-    /// over, so that nobody can go on guessing.
-    pub unknown_tokens_per_address: u32,
     /// Networks of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Denials that the audit log may hold for one minute; further ones are only counted.
@@ -60,7 +58,6 @@ impl Default for GuardConfig {
             tracking_per_token: 600_000,
             other_per_token: 30_000,
             without_token_per_address: 6_000,
-            unknown_tokens_per_address: 6_000,
             trusted_proxies: Vec::new(),
             audit_per_minute: 600,
         }
@@ -88,7 +85,6 @@ struct Inner {
     tracking: Limit<i64>,
     other: Limit<i64>,
     without_token: Limit<IpAddr>,
-    unknown_tokens: Limit<IpAddr>,
     audit: Audit,
 }
 
@@ -102,11 +98,6 @@ impl Guard {
             without_token: Limit::new(
                 "throttle_unauthenticated_api",
                 config.without_token_per_address,
-                period_s,
-            ),
-            unknown_tokens: Limit::new(
-                "throttle_unknown_tokens",
-                config.unknown_tokens_per_address,
                 period_s,
             ),
             audit: Audit::new(config.audit_per_minute, registry)?,
@@ -205,13 +196,8 @@ impl Inner {
             unknown_token: None,
             charge: None,
         };
-        let is_limited = budget != Budget::Unlimited;
         let token = presented_token(request.uri(), request.headers());
         visit.has_token = token.is_some();
-        if is_limited && visit.has_token && self.unknown_tokens.is_exhausted(&counted(address), now) {
-            let refusal = visit.refuse(self.unknown_tokens.charge(counted(address), now).0);
-            return (visit, Err(refusal));
-        }
         let authenticated = match &token {
             None => Err(ApiError::Unauthorized),
             Some(token) => self.access.authenticate_token(token, now),
@@ -223,7 +209,7 @@ impl Inner {
         }
         visit.caller = authenticated.as_ref().ok().cloned();
         request.extensions_mut().insert(Authenticated(authenticated));
-        if !is_limited {
+        if budget == Budget::Unlimited {
             return (visit, Ok(()));
         }
         let (charge, outcome) = self.charge(budget, &visit, counted(address));
@@ -244,15 +230,7 @@ impl Inner {
         match &visit.caller {
             Some(caller) if budget == Budget::Tracking => self.tracking.charge(caller.0.token_id, visit.now),
             Some(caller) => self.other.charge(caller.0.token_id, visit.now),
-            None => {
-                if visit.unknown_token.is_some() {
-                    let (charge, outcome) = self.unknown_tokens.charge(address, visit.now);
-                    if outcome.is_err() {
-                        return (charge, outcome);
-                    }
-                }
-                self.without_token.charge(address, visit.now)
-            }
+            None => self.without_token.charge(address, visit.now),
         }
     }
 
