@@ -26,6 +26,23 @@ pub(crate) struct Refused {
     message: String,
 }
 
+/// A refusal before there is an answer to show anybody: the caller is none, or the service can't.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documents an answer that ApiError writes")]
+pub(crate) struct PlainRefusal {
+    message: String,
+}
+
+/// Either form.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documents answers that ApiError and the function below write")]
+pub(crate) enum AnyRefusal {
+    Shown(Refused),
+    Plain(PlainRefusal),
+}
+
 /// `{"status":false,"message":…}`
 pub(crate) fn refusal(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({"status": false, "message": message}))).into_response()

@@ -5,6 +5,8 @@ use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 pub(crate) struct Metrics {
     /// `tally_internal_requests_total{path,status}`
     pub(crate) requests: IntCounterVec,
+    /// `tally_internal_cut_usage_total{event}`
+    pub(crate) cut_usage: IntCounterVec,
     /// `tally_internal_in_flight_body_bytes`
     pub(crate) in_flight_bytes: IntGauge,
 }
@@ -15,12 +17,20 @@ impl Metrics {
             Opts::new("tally_internal_requests_total", "Requests to the Internal API by path and status"),
             &["path", "status"],
         )?;
+        let cut_usage = IntCounterVec::new(
+            Opts::new(
+                "tally_internal_cut_usage_total",
+                "What was cut of counts that would be too many events, by event",
+            ),
+            &["event"],
+        )?;
         let in_flight_bytes = IntGauge::new(
             "tally_internal_in_flight_body_bytes",
             "Bytes of request bodies held by the Internal API",
         )?;
         registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(cut_usage.clone()))?;
         registry.register(Box::new(in_flight_bytes.clone()))?;
-        Ok(Self { requests, in_flight_bytes })
+        Ok(Self { requests, cut_usage, in_flight_bytes })
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::FromRef;
 use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
-use tally_schemas::{ContributionIds, Framings};
+use tally_schemas::{ContributionIds, Framings, Matcher};
 use tally_service::api::{Access, BodyReader};
 use tally_service::clock::Clock;
 use tally_service::randomness::Randomness;
@@ -28,6 +28,8 @@ pub struct Dependencies {
     pub clock: Arc<dyn Clock>,
     /// Makes tokens and recovery codes.
     pub randomness: Arc<dyn Randomness>,
+    /// Tells what counts the agent server's events: their number or their values.
+    pub definitions: Arc<Matcher>,
     /// How records name their schema.
     pub framings: Framings,
     /// Numbers contributions; one for all services of a process.
@@ -56,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) access: Access,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) definitions: Arc<Matcher>,
     pub(crate) framings: Framings,
     pub(crate) contribution_ids: Arc<ContributionIds>,
     pub(crate) metrics: Metrics,
@@ -80,6 +83,7 @@ impl InternalState {
             access: Access { directory: dependencies.directory, clock: dependencies.clock },
             log: dependencies.log,
             randomness: dependencies.randomness,
+            definitions: dependencies.definitions,
             framings: dependencies.framings,
             contribution_ids: dependencies.contribution_ids,
             metrics,

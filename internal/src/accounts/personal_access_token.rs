@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::subject::{Failed, Unable, subject};
 use crate::actor::Actor;
 use crate::auth::ShellCall;
-use crate::bounded::Refused;
+use crate::bounded::AnyRefusal;
 use crate::declared::date;
 use crate::git::note_use;
 use crate::parameters::Parameters;
@@ -59,7 +59,7 @@ enum TokenAnswer {
     post, path = "/api/v4/internal/personal_access_token", tag = "accounts", request_body = TokenCall,
     responses(
         (status = 200, description = "The token, or why there is none", body = TokenAnswer),
-        (status = 503, description = "It took too long", body = Refused),
+        (status = 503, description = "It took too long", body = AnyRefusal),
     ),
 )]
 pub(super) async fn personal_access_token(

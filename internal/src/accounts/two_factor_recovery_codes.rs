@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::subject::{Failed, Unable, subject};
 use crate::actor::Actor;
 use crate::auth::ShellCall;
-use crate::bounded::Refused;
+use crate::bounded::AnyRefusal;
 use crate::git::note_use;
 use crate::state::InternalState;
 
@@ -54,7 +54,7 @@ enum RecoveryCodesAnswer {
     post, path = "/api/v4/internal/two_factor_recovery_codes", tag = "accounts", request_body = RecoveryCodesCall,
     responses(
         (status = 200, description = "The codes, or why there are none", body = RecoveryCodesAnswer),
-        (status = 503, description = "It took too long", body = Refused),
+        (status = 503, description = "It took too long", body = AnyRefusal),
     ),
 )]
 pub(super) async fn two_factor_recovery_codes(

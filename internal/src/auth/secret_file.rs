@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 
@@ -30,12 +32,32 @@ pub enum SecretError {
     },
 }
 
+/// Bytes of the agent server's secret, which its file has in Base64.
+const DECODED_BYTES: usize = 32;
+
 /// One secret, as its line in the file has it.
-pub(crate) struct Secret(String);
+pub(crate) struct Secret {
+    text: String,
+    /// What the line stands for, if it is Base64 of a secret of the agent server's length.
+    decoded: Option<[u8; DECODED_BYTES]>,
+}
 
 impl Secret {
+    fn new(line: &str) -> Self {
+        let decoded = STANDARD.decode(line).ok().and_then(|bytes| bytes.try_into().ok());
+        Self { text: line.to_owned(), decoded }
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.text.as_bytes()
+    }
+
+    /// What the agent server may sign with: GitLab's own decodes its file and signs with the bytes, others sign with the
+    /// line as it is.
+    pub(crate) fn agent_server_keys(&self) -> impl Iterator<Item = &[u8]> {
+        [Some(self.as_bytes()), self.decoded.as_ref().map(<[u8; DECODED_BYTES]>::as_slice)]
+            .into_iter()
+            .flatten()
     }
 
     /// Equality in a time that does not depend on where the two differ.
@@ -101,12 +123,8 @@ fn read(path: &Path) -> Result<Read, SecretError> {
     let version = version(path);
     let text =
         fs::read_to_string(path).map_err(|source| SecretError::Read { path: path.to_owned(), source })?;
-    let secrets: Arc<[Secret]> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(|line| Secret(line.to_owned()))
-        .collect();
+    let secrets: Arc<[Secret]> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Secret::new).collect();
     if secrets.is_empty() {
         return Err(SecretError::Empty { path: path.to_owned() });
     }
@@ -140,6 +158,20 @@ mod tests {
             assert_eq!(file.accepts(shown), accepted, "{shown:?}");
         }
         assert_eq!(file.secrets()[0].as_bytes(), b"new");
+    }
+
+    #[test]
+    fn base64_of_32_bytes_is_two_keys_and_anything_else_one() {
+        let encoded = STANDARD.encode([7; 32]);
+        let keys = |line: &str| -> Vec<Vec<u8>> {
+            Secret::new(line).agent_server_keys().map(<[u8]>::to_vec).collect()
+        };
+        assert_eq!(keys(&encoded), [encoded.as_bytes().to_vec(), vec![7; 32]]);
+        for line in
+            [STANDARD.encode([7; 31]), STANDARD.encode([7; 33]), "x".repeat(44), "no base64".to_owned()]
+        {
+            assert_eq!(keys(&line), [line.as_bytes()], "{line}");
+        }
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl FromRequest<InternalState> for ShellCall {
         let state = &*state.0;
         let shown = match shown_in_headers(request.headers(), state) {
             Some(accepted) => Some(accepted),
-            None => Parameters::of_query(request.uri())?
+            None => Parameters::of_query(request.uri())
+                .map_err(|_| ApiError::Unauthorized)?
                 .text(SECRET_PARAMETER)
                 .map(|secret| accepts_plain(state, secret.as_bytes())),
         };

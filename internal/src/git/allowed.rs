@@ -13,7 +13,7 @@ use super::access::{Denied, GitCommand};
 use super::{note_use, project_creation};
 use crate::actor::Actor;
 use crate::auth::ShellCall;
-use crate::bounded::{Refused, refusal};
+use crate::bounded::{AnyRefusal, Refused, refusal};
 use crate::config::GitalyConfig;
 use crate::repository::Repository;
 use crate::state::InternalState;
@@ -144,11 +144,11 @@ impl IntoResponse for Denied {
     post, path = "/api/v4/internal/allowed", tag = "git", request_body = GitCommandCall,
     responses(
         (status = 200, description = "The command may run", body = Allowed),
-        (status = 401, description = "It may not, or the caller is none", body = Refused),
+        (status = 401, description = "It may not, or the caller is none", body = AnyRefusal),
         (status = 404, description = "No such project, or none that the actor can read", body = Refused),
         (status = 422, description = "The push can't create a project", body = Refused),
         (status = 500, description = "It is not known whether it may", body = Refused),
-        (status = 503, description = "It took too long to tell", body = Refused),
+        (status = 503, description = "It took too long to tell", body = AnyRefusal),
     ),
 )]
 pub(super) async fn allowed(

@@ -13,7 +13,7 @@ use uuid::Builder;
 use super::note_use;
 use crate::actor::Actor;
 use crate::auth::{ShellCall, jwt};
-use crate::bounded::Refused;
+use crate::bounded::AnyRefusal;
 use crate::refusal::EndpointError;
 use crate::repository::RepositoryName;
 use crate::state::{Inner, InternalState};
@@ -74,7 +74,7 @@ impl IntoResponse for LfsRefused {
     responses(
         (status = 200, description = "What to speak Git LFS with", body = LfsAuthentication),
         (status = 404, description = "No such project, no LFS there, or no such actor", body = EndpointError),
-        (status = 503, description = "It took too long", body = Refused),
+        (status = 503, description = "It took too long", body = AnyRefusal),
     ),
 )]
 pub(super) async fn lfs_authenticate(

@@ -15,7 +15,7 @@ use super::pushes::{Push, records};
 use crate::actor::Actor;
 use crate::append::append;
 use crate::auth::ShellCall;
-use crate::bounded::Refused;
+use crate::bounded::AnyRefusal;
 use crate::parameters::Parameters;
 use crate::refusal::EndpointError;
 use crate::repository::{Repository, RepositoryKind, RepositoryName};
@@ -73,7 +73,7 @@ enum MessageType {
     responses(
         (status = 200, description = "Noted", body = PostReceived),
         (status = 404, description = "No such repository", body = EndpointError),
-        (status = 503, description = "It took too long", body = Refused),
+        (status = 503, description = "It took too long", body = AnyRefusal),
     ),
 )]
 pub(super) async fn post_receive(

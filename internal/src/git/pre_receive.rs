@@ -7,7 +7,7 @@ use tally_service::api::ApiError;
 use utoipa::ToSchema;
 
 use crate::auth::ShellCall;
-use crate::bounded::Refused;
+use crate::bounded::AnyRefusal;
 use crate::refusal::EndpointError;
 use crate::repository::RepositoryName;
 use crate::state::InternalState;
@@ -34,7 +34,7 @@ pub(super) struct PreReceived {
     responses(
         (status = 200, description = "Noted", body = PreReceived),
         (status = 404, description = "No such repository", body = EndpointError),
-        (status = 503, description = "It took too long", body = Refused),
+        (status = 503, description = "It took too long", body = AnyRefusal),
     ),
 )]
 pub(super) async fn pre_receive(

@@ -26,7 +26,7 @@ impl FromRequestParts<InternalState> for AgentServerCall {
         let token = parts.headers.get(SIGNED_HEADER).and_then(|token| token.to_str().ok());
         let token = token.ok_or(ApiError::Unauthorized)?;
         let secrets = state.0.kas_secret.secrets();
-        let keys = secrets.iter().map(Secret::as_bytes);
+        let keys = secrets.iter().flat_map(Secret::agent_server_keys);
         let now = state.0.access.clock.now();
         let verified = jwt::verify(token, ISSUER, keys, Times::Optional, now);
         verified.map(|()| Self).map_err(|_| ApiError::Unauthorized)

@@ -1,7 +1,7 @@
 //! A usage report as tracked events, which the processor counts as it does everybody's.
 //!
-//! A count is one event with the number as its `value`, which Tally's own metrics sum; an id is one event with the id
-//! where the metrics look for it.
+//! A count is one event with the number as its `value` where the definitions sum that, as Tally's own do; where they
+//! count events, as GitLab's do, it is as many events. An id is one event with the id where the metrics look for it.
 
 use std::borrow::Cow;
 
@@ -9,11 +9,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tally_directory::State;
 use tally_eventlog::Record;
-use tally_schemas::{Framings, PropertyValue, TrackedEvent};
+use tally_schemas::{CounterKind, Framings, Matcher, PropertyValue, TrackedEvent};
 use tally_service::randomness::Randomness;
 use uuid::Builder;
 
 use super::usage_report::{IdsOf, UsageReport};
+use crate::metrics::Metrics;
 
 /// Random bytes in a `UUIDv7`, next to its 48 bits of time.
 const RANDOM_BYTES_PER_ID: usize = 10;
@@ -21,11 +22,27 @@ const RANDOM_BYTES_PER_ID: usize = 10;
 /// The property by which agents are told apart.
 const AGENT_ID: &str = "agent_id";
 
-/// The report's events, not yet with ids of their own.
-pub(super) fn events(report: &UsageReport, directory: &State, now: Timestamp) -> Vec<TrackedEvent<'static>> {
-    let counts = report.counts.iter().map(|(counter, count)| TrackedEvent {
-        additional_properties: vec![(Cow::Borrowed("value"), PropertyValue::Long(*count))],
-        ..nameless(counter.event, now)
+/// The property that sums add up.
+const VALUE: &str = "value";
+
+/// Events that one count of a report may become. The agent server reports every minute.
+const MAX_EVENTS_PER_COUNT: i64 = 10_000;
+
+/// The report's events, not yet with ids of their own. What is cut of a count goes into the metrics.
+pub(super) fn events(
+    report: &UsageReport,
+    definitions: &Matcher,
+    directory: &State,
+    metrics: &Metrics,
+    now: Timestamp,
+) -> Vec<TrackedEvent<'static>> {
+    let counts = report.counts.iter().flat_map(|(counter, count)| {
+        let event = nameless(counter.event, now);
+        if counts_events(definitions, counter.event) {
+            return vec![event; within_bound(counter.event, *count, metrics)];
+        }
+        let value = (Cow::Borrowed(VALUE), PropertyValue::Long(*count));
+        vec![TrackedEvent { additional_properties: vec![value], ..event }]
     });
     let ids = report.ids.iter().flat_map(|(counter, ids)| {
         ids.iter().map(|id| {
@@ -44,6 +61,25 @@ pub(super) fn events(report: &UsageReport, directory: &State, now: Timestamp) ->
         })
     });
     counts.chain(ids).collect()
+}
+
+/// Whether every such event counts as one: its definition sums no `value`. An event without definition counts nowhere, and
+/// keeps its number.
+fn counts_events(definitions: &Matcher, event: &str) -> bool {
+    let sums = |kind: &CounterKind| *kind == CounterKind::SumOfValue;
+    definitions.lookup(event).is_some_and(|event| {
+        event.counters().iter().all(|id| !sums(&definitions.counters()[id.0 as usize].kind))
+    })
+}
+
+/// How many events stand for the count.
+fn within_bound(event: &'static str, count: i64, metrics: &Metrics) -> usize {
+    let kept = count.min(MAX_EVENTS_PER_COUNT);
+    if kept < count {
+        tracing::warn!(event, count, kept, "an agent server's count was cut");
+        metrics.cut_usage.with_label_values(&[event]).inc_by((count - kept) as u64);
+    }
+    kept as usize
 }
 
 /// An event by nobody, nowhere.

@@ -46,9 +46,11 @@ pub(super) async fn report(
 ) -> Result<StatusCode, ApiError> {
     let sent = Parameters::read(request, &state.0.bodies).await?.into_fields();
     let report = UsageReport::parse(&sent)?;
-    let events = events(&report, &state.0.access.directory.read(), state.0.access.clock.now());
+    let state = &*state.0;
+    let now = state.access.clock.now();
+    let events = events(&report, &state.definitions, &state.access.directory.read(), &state.metrics, now);
     if !events.is_empty() {
-        append(&state.0, topics::EVENTS, records(events, &*state.0.randomness, state.0.framings)).await?;
+        append(state, topics::EVENTS, records(events, &*state.randomness, state.framings)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

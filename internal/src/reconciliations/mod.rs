@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Routes<InternalState> {
     put, path = "/api/v4/internal/upcoming_reconciliations", tag = "subscriptions",
     request_body = parameters::UpcomingReconciliations,
     responses(
-        (status = 200, description = "Written; the body is the number 200", body = u16),
+        (status = 200, description = "Written; the body is the number 200", body = u16, content_type = "application/json"),
         (status = 400, description = "Something is missing or unknown, and nothing was written", body = CommandRefusal),
     ),
 )]

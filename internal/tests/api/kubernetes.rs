@@ -1,5 +1,7 @@
 //! The agent server: who it must be, what it is told about agents and projects.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
@@ -74,6 +76,26 @@ async fn a_secret_is_rotated_without_a_restart() {
     assert_eq!(status().await, 204);
     world.rotate_kas_secret("the secret to come\n");
     assert_eq!(status().await, 401);
+}
+
+#[tokio::test]
+async fn a_secret_in_base64_signs_as_it_is_and_decoded() {
+    let world = World::new();
+    let claims = json!({"iss": "gitlab-kas", "aud": "gitlab-kas", "exp": 4_000_000_000_i64});
+    let encoded = |bytes: &[u8]| STANDARD.encode(bytes);
+    for (line, key, status) in [
+        (encoded(&[7; 32]), vec![7; 32], 204),
+        (encoded(&[7; 32]), encoded(&[7; 32]).into_bytes(), 204),
+        (encoded(&[7; 32]), vec![8; 32], 401),
+        (encoded(&[7; 16]), vec![7; 16], 401),
+        (encoded(&[7; 16]), encoded(&[7; 16]).into_bytes(), 204),
+    ] {
+        world.rotate_kas_secret(&format!("one that is to come\n{line}\n"));
+        let signed = sign(&key, Algorithm::HS256, &claims);
+        let path = "/internal/kubernetes/usage_metrics";
+        let answer = world.call("POST", path, &[(SIGNED, &signed)], None).await;
+        assert_eq!(answer.status.as_u16(), status, "{line} {key:?}");
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
 };
 use tally_internal::{Dependencies, GitalyConfig, InternalConfig, InternalState};
-use tally_schemas::{Contribution, ContributionIds, Framing, Framings, topics};
+use tally_schemas::{Contribution, ContributionIds, Definitions, Framing, Framings, Matcher, topics};
 use tally_service::api::with_fallbacks;
 use tally_service::clock::Clock;
 use tally_service::randomness::ThreadRandomness;
@@ -200,6 +200,7 @@ impl Shell {
             log: Arc::clone(&log) as Arc<dyn EventLog>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             randomness: Arc::new(ThreadRandomness),
+            definitions: Arc::new(Matcher::new(&Definitions::built_in())),
             framings: Framings::default(),
             contribution_ids: Arc::new(ContributionIds::new(0)),
             registry: Registry::new(),
@@ -252,7 +253,7 @@ impl Shell {
         let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        assert_documented(&self.document, method, &path, parts.status);
+        assert_documented(&self.document, method, &path, &parts, &text);
         Answer { status: parts.status, headers: parts.headers, text }
     }
 

@@ -56,6 +56,16 @@ async fn every_endpoint_asks_for_the_secret() {
 }
 
 #[tokio::test]
+async fn whoever_shows_nothing_is_not_told_what_is_wrong_with_the_query() {
+    let shell = Shell::start().await;
+    let path = format!("discover?{}", "a=1&".repeat(101));
+    assert_eq!(shell.send("GET", &path, &[], "").await.parts(), unauthorized());
+    let right = STANDARD.encode(SECRET);
+    let answer = shell.send("GET", &path, &[("Gitlab-Shared-Secret", &right)], "").await;
+    assert_eq!(answer.parts(), (400, json!({"error": "the query string has too many parameters"})));
+}
+
+#[tokio::test]
 async fn the_secret_is_taken_from_the_header_in_base64() {
     let shell = Shell::start().await;
     for (shown, expected) in [

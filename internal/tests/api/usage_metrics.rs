@@ -14,8 +14,11 @@ async fn report(world: &World, body: &Value) -> (u16, Value) {
 
 /// The metrics of the built-in definitions that the event changes, with what it adds: a number, or `one id`.
 fn effects(event: &TrackedEvent<'_>) -> Vec<(String, String)> {
-    let definitions = Definitions::built_in();
-    let matcher = Matcher::new(&definitions);
+    effects_on(&Definitions::built_in(), event)
+}
+
+fn effects_on(definitions: &Definitions, event: &TrackedEvent<'_>) -> Vec<(String, String)> {
+    let matcher = Matcher::new(definitions);
     let metrics = definitions.metrics().iter().filter(|metric| metric.is_counted());
     let matching = metrics.filter_map(|metric| {
         let rule = metric.rules.iter().find(|rule| rule.event == event.name)?;
@@ -23,6 +26,7 @@ fn effects(event: &TrackedEvent<'_>) -> Vec<(String, String)> {
         let added = match matcher.effect(tally_schemas::CounterId(id as u32), event)? {
             Effect::Sum(nanos) => (nanos / 1_000_000_000).to_string(),
             Effect::Unique(_) => "one id".to_owned(),
+            Effect::Count => "1".to_owned(),
             other => format!("{other:?}"),
         };
         Some((metric.key_path.clone(), added))
@@ -74,6 +78,70 @@ async fn each_count_is_one_event_whose_number_the_metric_sums() {
         let now = NOW.parse::<jiff::Timestamp>().unwrap().as_millisecond();
         assert_eq!((event.timestamp, event.received_at, event.client_event_id), (now, now, false));
     }
+}
+
+/// Definitions with one metric over proxied requests, which has `operator`, and none over synchronizations.
+fn definitions(operator: &str) -> Definitions {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    let event = |action: &str| {
+        format!(
+            "description: x\naction: {action}\ninternal_events: true\nstatus: active\nproduct_group: x\n\
+             milestone: '1.0'\nintroduced_by_url: https://example.com/1\ntiers: [free]\n\
+             additional_properties: {{value: {{description: How many}}}}\n"
+        )
+    };
+    std::fs::create_dir_all(folder.path().join("events")).unwrap();
+    std::fs::create_dir_all(folder.path().join("metrics")).unwrap();
+    write("events/proxied.yml", event("request_api_proxy_access"));
+    write("events/synced.yml", event("gitops_sync"));
+    write(
+        "metrics/proxied.yml",
+        format!(
+            "key_path: counts.proxied\ndescription: x\nproduct_group: x\nperformance_indicator_type: []\n\
+             value_type: number\nstatus: active\nmilestone: '1.0'\nintroduced_by_url: https://example.com/1\n\
+             time_frame: all\ndata_source: internal_events\ndata_category: optional\ntiers: [free]\n\
+             events:\n- name: request_api_proxy_access\n{operator}"
+        ),
+    );
+    Definitions::load(&[folder.path().to_str().unwrap()]).unwrap()
+}
+
+#[tokio::test]
+async fn a_metric_shows_the_count_whether_it_sums_values_or_counts_events() {
+    for (operator, events, added) in [("  operator: sum(value)\n", 1, "5"), ("", 5, "1")] {
+        let definitions = definitions(operator);
+        let world = World::with_definitions(&definitions);
+        assert_eq!(report(&world, &json!({"counters": {"k8s_api_proxy_request": 5}})).await.0, 204);
+        let tracked = world.events();
+        assert_eq!(tracked.len(), events, "{operator}");
+        for event in &tracked {
+            let expected = [("counts.proxied".to_owned(), added.to_owned())];
+            assert_eq!(effects_on(&definitions, event), expected, "{operator}");
+        }
+        let ids: std::collections::HashSet<_> = tracked.iter().map(|event| event.event_id).collect();
+        assert_eq!(ids.len(), events, "each event has an id of its own");
+    }
+}
+
+#[tokio::test]
+async fn a_count_that_would_be_too_many_events_is_cut_and_the_rest_is_counted() {
+    let world = World::with_definitions(&definitions(""));
+    // An event that nothing counts, one that is counted, and one that is not defined.
+    let sent = json!({"counters": {
+        "gitops_sync": 3, "k8s_api_proxy_request": i64::MAX, "flux_git_push_notifications_total": 20_000,
+    }});
+    assert_eq!(report(&world, &sent).await.0, 204);
+    let events = world.events();
+    let count = |name: &str| events.iter().filter(|event| event.name == name).count();
+    assert_eq!(count("gitops_sync"), 3);
+    assert_eq!(count("request_api_proxy_access"), 10_000);
+    assert_eq!(count("create_flux_git_push_notification"), 1);
+    let families = world.registry.gather();
+    let cut = families.iter().find(|family| family.name() == "tally_internal_cut_usage_total").unwrap();
+    let [cut] = cut.get_metric() else { panic!("one event's count was cut: {cut:?}") };
+    assert_eq!(cut.get_label()[0].value(), "request_api_proxy_access");
+    assert_eq!(cut.get_counter().get_value(), (i64::MAX - 10_000) as f64);
 }
 
 #[tokio::test]

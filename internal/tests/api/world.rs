@@ -18,7 +18,7 @@ use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
 };
 use tally_internal::{Dependencies, InternalConfig, InternalState};
-use tally_schemas::{ContributionIds, Framings, TrackedEvent, topics};
+use tally_schemas::{ContributionIds, Definitions, Framings, Matcher, TrackedEvent, topics};
 use tally_service::api::with_fallbacks;
 use tally_service::clock::Clock;
 use tally_service::randomness::ThreadRandomness;
@@ -118,6 +118,7 @@ impl Clock for TestClock {
 pub struct World {
     pub directory: Arc<Directory>,
     pub log: Arc<KeepingLog>,
+    pub registry: Registry,
     /// The OpenAPI document, as JSON.
     document: Value,
     clock: Arc<TestClock>,
@@ -143,6 +144,10 @@ impl Answer {
 
 impl World {
     pub fn new() -> Self {
+        Self::with_definitions(&Definitions::built_in())
+    }
+
+    pub fn with_definitions(definitions: &Definitions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let secret = |name: &str, secrets: &str| -> PathBuf {
             let path = folder.path().join(name);
@@ -157,18 +162,20 @@ impl World {
         let directory = Arc::new(directory());
         let log = Arc::new(KeepingLog::default());
         let clock = Arc::new(TestClock(Mutex::new(NOW.parse().unwrap())));
+        let registry = Registry::new();
         let dependencies = Dependencies {
             directory: Arc::clone(&directory),
             log: Arc::clone(&log) as Arc<dyn EventLog>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             randomness: Arc::new(ThreadRandomness),
+            definitions: Arc::new(Matcher::new(definitions)),
             framings: Framings::default(),
             contribution_ids: Arc::new(ContributionIds::new(0)),
-            registry: Registry::new(),
+            registry: registry.clone(),
         };
         let (router, document) = tally_internal::router(InternalState::new(config, dependencies).unwrap());
         let document = serde_json::to_value(document).unwrap();
-        Self { directory, log, document, clock, router: with_fallbacks(router), folder }
+        Self { directory, log, registry, document, clock, router: with_fallbacks(router), folder }
     }
 
     /// Replaces the agent server's secrets.
@@ -216,7 +223,7 @@ impl World {
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        assert_documented(&self.document, method, path, parts.status);
+        assert_documented(&self.document, method, path, &parts, &text);
         Answer { status: parts.status, headers: parts.headers, text }
     }
 
@@ -240,8 +247,8 @@ pub fn kas_token() -> String {
     sign(KAS_SECRET, Algorithm::HS256, &claims)
 }
 
-pub fn sign(secret: &str, algorithm: Algorithm, claims: &Value) -> String {
-    let key = EncodingKey::from_secret(secret.as_bytes());
+pub fn sign(secret: impl AsRef<[u8]>, algorithm: Algorithm, claims: &Value) -> String {
+    let key = EncodingKey::from_secret(secret.as_ref());
     jsonwebtoken::encode(&Header::new(algorithm), claims, &key).unwrap()
 }
 

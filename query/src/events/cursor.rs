@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::execute::LAST_INSTANT;
+
 /// What cursors begin with; another layout gets another number.
 const VERSION: u8 = 1;
 const HASHED: usize = 1 + 1 + 8 + 8;
@@ -30,14 +32,17 @@ impl Position {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What [`Self::to_cursor`] made for that direction; `None` for anything else.
+    /// What [`Self::to_cursor`] made for that direction; `None` for anything else. The checksum is no signature: a time at
+    /// which no event can lie is refused, whoever made the cursor.
     pub(super) fn from_cursor(cursor: &str, ascending: bool) -> Option<Self> {
         let bytes: [u8; LENGTH] = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?.try_into().ok()?;
         let (hashed, hash) = bytes.split_at(HASHED);
         let is_ours = hash == xxh3_64(hashed).to_be_bytes().as_slice();
         let eight = |from: usize| hashed[from..from + 8].try_into().expect("eight bytes are eight");
-        (is_ours && hashed[..2] == [VERSION, u8::from(ascending)])
-            .then(|| Self { created_at_ms: i64::from_be_bytes(eight(2)), id: u64::from_be_bytes(eight(10)) })
+        let position =
+            Self { created_at_ms: i64::from_be_bytes(eight(2)), id: u64::from_be_bytes(eight(10)) };
+        let is_possible = (0..=LAST_INSTANT).contains(&position.created_at_ms);
+        (is_ours && is_possible && hashed[..2] == [VERSION, u8::from(ascending)]).then_some(position)
     }
 }
 
@@ -53,6 +58,22 @@ mod tests {
             let cursor = POSITION.to_cursor(ascending);
             assert_eq!(Position::from_cursor(&cursor, ascending), Some(POSITION));
             assert_eq!(Position::from_cursor(&cursor, !ascending), None);
+        }
+    }
+
+    #[test]
+    fn a_cursor_to_where_no_event_can_lie_is_invalid() {
+        for (created_at_ms, is_valid) in [
+            (i64::MIN, false),
+            (-1, false),
+            (0, true),
+            (LAST_INSTANT, true),
+            (LAST_INSTANT + 1, false),
+            (i64::MAX, false),
+        ] {
+            let position = Position { created_at_ms, ..POSITION };
+            let read = Position::from_cursor(&position.to_cursor(false), false);
+            assert_eq!(read.is_some(), is_valid, "{created_at_ms}");
         }
     }
 

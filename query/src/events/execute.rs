@@ -18,7 +18,7 @@ use crate::warehouse::{Warehouse, WarehouseError};
 const YEARS_KEPT: i32 = 3;
 
 /// The last instant that the tables can hold, 2149-06-06T23:59:59.999Z.
-const LAST_INSTANT: i64 = 5_662_310_399_999;
+pub(super) const LAST_INSTANT: i64 = 5_662_310_399_999;
 
 const HOUR: i64 = 60 * 60 * 1000;
 

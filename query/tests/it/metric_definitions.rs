@@ -28,6 +28,13 @@ fn definitions_are_yaml_for_everybody_one_a_key_path() {
 }
 
 #[test]
+fn the_document_calls_them_a_sequence_of_objects() {
+    let document = serde_json::to_value(tally_query::document()).unwrap();
+    let answer = &document["paths"][PATH]["get"]["responses"]["200"]["content"]["application/yaml"]["schema"];
+    assert_eq!((&answer["type"], &answer["items"]["type"]), (&"array".into(), &"object".into()));
+}
+
+#[test]
 fn paths_are_added_on_request_only() {
     with_app("definition_paths", |app| async move {
         let with_paths = app.get(&format!("{PATH}?include_paths=true"), "").await.text;
