@@ -178,6 +178,8 @@ fn mistakes_are_named_by_file_and_field() {
         ("users: [{username: u}]".to_owned(), "users[0]: missing field `id`"),
         ("users: [{id: 1, username: u, nick: v}]".to_owned(), "users[0]: unknown field `nick`"),
         ("users: [{id: 0, username: u}]".to_owned(), "users[0].id: expected a positive number, got 0"),
+        // The id after it has to be one, too.
+        (format!("ids_used: {{token: {}}}", i64::MAX), "ids_used: expected a positive number, got 9223372036854775807"),
         ("users: [{id: 1, username: ''}]".to_owned(), "users[0].username: must not be empty"),
         ("users: [{id: 1, username: u}, {id: 1, username: v}]".to_owned(), "users[1].id: 1 is another user's id, too"),
         (

@@ -12,6 +12,9 @@ use crate::{SecretHash, SshKey, error::FieldProblem};
 /// Every problem of the file that shows without a state.
 pub(super) fn check(file: &File) -> Vec<FieldProblem> {
     let mut checker = Checker::default();
+    for up_to in file.ids_used.values() {
+        checker.id(|| "ids_used".to_owned(), *up_to);
+    }
     checker.users(&file.users);
     checker.namespaces(&file.namespaces);
     checker.projects(&file.projects);
