@@ -130,7 +130,7 @@ impl Replica {
                 let Some(mended) = shutdown.run_until_cancelled(self.mend(broken)).await else { break };
                 tail = mended;
             }
-            if self.changes.load(Ordering::Relaxed) >= self.config.snapshot_interval {
+            if self.takes_snapshot() {
                 let replica = Arc::clone(&self);
                 tokio::spawn(async move { replica.snapshot_or_warn().await });
             }
@@ -139,6 +139,17 @@ impl Replica {
             self.snapshot_or_warn().await;
         }
         self.stopped.cancel();
+    }
+
+    /// Whether a snapshot is due and none is being written. Says so once: a snapshot of a large state takes longer than
+    /// many fetches, and one a fetch would queue up behind it.
+    fn takes_snapshot(&self) -> bool {
+        let is_due = self.changes.load(Ordering::Relaxed) >= self.config.snapshot_interval;
+        let takes = is_due && self.snapshotting.try_lock().is_ok();
+        if takes {
+            self.changes.store(0, Ordering::Relaxed);
+        }
+        takes
     }
 
     /// Folds records that were fetched, up to `next_offset`.
@@ -357,4 +368,32 @@ async fn catch_up(
         }
     }
     Ok(Caught { fold, state, tail })
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_eventlog::embedded::{EmbeddedConfig, EmbeddedLog};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn snapshots_do_not_queue_up_behind_one_that_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(EmbeddedConfig::new(folder.path())).unwrap();
+        log.ensure_topic(&super::super::topic("t")).await.unwrap();
+        let config = ReplicaConfig { snapshot_interval: 10, ..ReplicaConfig::new("t") };
+        let shutdown = CancellationToken::new();
+        let replica = Replica::open(config, Arc::new(log), Arc::default(), shutdown.clone()).await.unwrap();
+        shutdown.cancel();
+        replica.stopped().await;
+
+        replica.changes.store(10, Ordering::Relaxed);
+        assert!(replica.takes_snapshot());
+        assert!(!replica.takes_snapshot(), "the same changes are taken once");
+        let writing = replica.snapshotting.lock().await;
+        replica.changes.store(10, Ordering::Relaxed);
+        assert!(!replica.takes_snapshot());
+        drop(writing);
+        assert!(replica.takes_snapshot());
+    }
 }
