@@ -2,7 +2,7 @@
 //! a Unix socket in its data folder that only the owner may use; else by opening the log themselves.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,10 +32,7 @@ fn socket(config: &Config) -> PathBuf {
 /// Serves requests on the socket until `shutdown`.
 pub fn serve(config: &Config, directory: Arc<Directory>, shutdown: CancellationToken) -> Result<()> {
     let path = socket(config);
-    // What an earlier process left; the log's lock says that it is gone.
-    let _ = fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).with_context(|| format!("can't make {}", path.display()))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let listener = bind(&path).with_context(|| format!("can't make {}", path.display()))?;
     let router = Router::new()
         .route("/", post(answer))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST_BYTES))
@@ -48,6 +45,21 @@ pub fn serve(config: &Config, directory: Arc<Directory>, shutdown: CancellationT
         let _ = fs::remove_file(path);
     });
     Ok(())
+}
+
+/// Listens on a socket that nobody else could ever connect to: it gets its mode in a folder that is closed to others, and
+/// comes into place after that, over what an earlier process left; the log's lock says that it is gone.
+fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    // Together no longer than the socket's own name: a socket's path may have some 100 bytes.
+    let folder = path.with_file_name(".control");
+    let closed = folder.join("new");
+    let _ = fs::remove_dir_all(&folder);
+    fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let listener = UnixListener::bind(&closed)?;
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&closed, path)?;
+    fs::remove_dir(&folder)?;
+    Ok(listener)
 }
 
 async fn answer(
@@ -89,4 +101,35 @@ async fn ask_running(socket: &Path, request: &Request) -> Result<Option<String>>
     let status = response.status();
     let text = response.text().await?;
     if status.is_success() { Ok(Some(text)) } else { bail!(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_never_open_to_others() {
+        let folder = std::env::temp_dir().join(format!("tally-control-{}", uuid::Uuid::new_v4()));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join(SOCKET);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                let mut modes = std::collections::BTreeSet::new();
+                while !done.load(Ordering::Acquire) {
+                    modes.extend(fs::metadata(&path).map(|found| found.permissions().mode() & 0o777));
+                }
+                modes
+            });
+            for _ in 0..2_000 {
+                drop(bind(&path).unwrap());
+            }
+            done.store(true, Ordering::Release);
+            assert_eq!(watching.join().unwrap().into_iter().collect::<Vec<_>>(), [0o600]);
+        });
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "only the socket is left");
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
