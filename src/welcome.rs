@@ -4,7 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use tally_directory::{Directory, Scope};
+use jiff::Timestamp;
+use tally_directory::{Directory, Scope, State};
 
 use crate::administer::{NewToken, create_token};
 use crate::config::Config;
@@ -20,14 +21,19 @@ pub struct Welcome {
 }
 
 impl Welcome {
-    /// Takes the token made on an earlier start, or makes one. It is kept in `admin.token` in the data folder, readable by
-    /// the owner only, since the directory keeps but its hash.
+    /// Takes the token made on an earlier start while it is good, or makes one. It is kept in `admin.token` in the data
+    /// folder, readable by the owner only, since the directory keeps but its hash.
     pub async fn prepare(config: &Config, directory: &Directory) -> Result<Self> {
         let file = config.standalone.data_dir.join("admin.token");
-        if let Ok(token) = fs::read_to_string(&file) {
-            return Ok(Self { token: token.trim().to_owned() });
+        if let Ok(text) = fs::read_to_string(&file) {
+            let token = text.trim();
+            if directory.authenticate(token, Timestamp::now()).is_ok() {
+                return Ok(Self { token: token.to_owned() });
+            }
+            fs::remove_file(&file).with_context(|| format!("can't replace {}", file.display()))?;
         }
-        let new = NewToken { name: TOKEN_NAME, user: ADMIN, scopes: &[Scope::Api], expires_at: None };
+        let name = free_name(&directory.read());
+        let new = NewToken { name: &name, user: ADMIN, scopes: &[Scope::Api], expires_at: None };
         let token = create_token(directory, &new, true).await?;
         write_private(&file, &token).with_context(|| format!("can't write {}", file.display()))?;
         Ok(Self { token })
@@ -61,5 +67,46 @@ Try, in another terminal:
 Stop with Ctrl-C. `tally --help` shows what else there is.
 "#
         );
+    }
+}
+
+/// A name for the token that no earlier one has, as a revoked token or one whose file was lost keeps its name.
+fn free_name(state: &State) -> String {
+    let is_taken = |name: &str| {
+        let admin = state.user_named(ADMIN);
+        admin.is_some_and(|admin| state.token_named(admin.id, name).is_some())
+    };
+    let mut name = TOKEN_NAME.to_owned();
+    let mut number = 1;
+    while is_taken(&name) {
+        number += 1;
+        name = format!("{TOKEN_NAME}-{number}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_directory::commands;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_a_good_token_whatever_became_of_the_last_one() {
+        let folder = std::env::temp_dir().join(format!("tally-welcome-{}", uuid::Uuid::new_v4()));
+        fs::create_dir(&folder).unwrap();
+        let config = Config::load(None, &[format!("standalone.data_dir={}", folder.display())]).unwrap();
+        let directory = Directory::in_memory();
+        let token = async || Welcome::prepare(&config, &directory).await.unwrap().token;
+        let first = token().await;
+        assert_eq!(token().await, first);
+        fs::remove_file(folder.join("admin.token")).unwrap();
+        let second = token().await;
+        assert!(directory.authenticate(&second, Timestamp::now()).is_ok());
+        let revoke = |state: &State| commands::revoke_token(state, "welcome-2", None);
+        directory.transact(Timestamp::now(), revoke).await.unwrap();
+        let third = token().await;
+        assert!(directory.authenticate(&third, Timestamp::now()).is_ok());
+        fs::remove_dir_all(folder).unwrap();
     }
 }
