@@ -56,7 +56,9 @@ fn fits(form: &Value, body: &Value) -> bool {
     let is_known = |name: &String| form["properties"].get(name).is_some();
     let is_text = |(name, value): (&String, &Value)| {
         let documented = &form["properties"][name]["type"];
-        documented.is_null() || (documented == "string") == value.is_string()
+        let is_text =
+            documented == "string" || documented.as_array().is_some_and(|of| of.contains(&"string".into()));
+        documented.is_null() || value.is_null() || is_text == value.is_string()
     };
     let fields = body.as_object().unwrap();
     has_all && (!is_closed || fields.keys().all(is_known)) && fields.iter().all(is_text)
