@@ -19,7 +19,7 @@ use tally_eventlog::{
 };
 use tally_internal::{Dependencies, InternalConfig, InternalState};
 use tally_schemas::{ContributionIds, Definitions, Framings, Matcher, TrackedEvent, topics};
-use tally_service::api::with_fallbacks;
+use tally_service::api::{Access, Budget, Guard, GuardConfig, with_fallbacks};
 use tally_service::clock::Clock;
 use tally_service::randomness::ThreadRandomness;
 use tower::ServiceExt;
@@ -173,7 +173,12 @@ impl World {
             contribution_ids: Arc::new(ContributionIds::new(0)),
             registry: registry.clone(),
         };
+        let access =
+            Access { directory: Arc::clone(&directory), clock: Arc::clone(&clock) as Arc<dyn Clock> };
+        let guard = Guard::new(access, GuardConfig::default(), &registry).unwrap();
         let (router, document) = tally_internal::router(InternalState::new(config, dependencies).unwrap());
+        // As a process serves it.
+        let router = guard.protect(Budget::Unlimited, router);
         let document = serde_json::to_value(document).unwrap();
         Self { directory, log, registry, document, clock, router: with_fallbacks(router), folder }
     }
