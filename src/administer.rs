@@ -7,8 +7,9 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 pub use tally_directory::commands::NewToken;
 use tally_directory::commands::{self, NewUser};
-use tally_directory::{Directory, Scope, SecretHash, token_from_random};
+use tally_directory::{Change, Directory, MemberSource, Scope, SecretHash, State, token_from_random};
 
+use crate::cli::Removal;
 use crate::randomness::fresh_random;
 
 /// One request.
@@ -19,6 +20,8 @@ pub enum Request {
     Import { yaml: String },
     /// All of the directory as YAML.
     Export,
+    /// Take something away.
+    Remove { what: Removal },
     /// Write the topic anew.
     Compact,
     /// Make a token, and its user if there is none of that name.
@@ -37,6 +40,10 @@ pub async fn perform(directory: &Directory, request: Request) -> Result<String> 
             let mut yaml = Vec::new();
             directory.export(&mut yaml)?;
             Ok(String::from_utf8(yaml)?)
+        }
+        Request::Remove { what } => {
+            directory.transact(Timestamp::now(), |state| removal(state, &what)).await?;
+            Ok(String::new())
         }
         Request::Compact => {
             directory.compact().await?;
@@ -76,6 +83,39 @@ async fn ensure_user(directory: &Directory, username: &str, admin: bool, now: Ti
     let new = NewUser { username, name: username, admin };
     directory.transact(now, |state| commands::create_user(state, &new)).await?;
     Ok(())
+}
+
+/// What is asked to be taken away is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no such {0}")]
+struct NoSuch(&'static str);
+
+fn removal(state: &State, what: &Removal) -> Result<((), Vec<Change>), NoSuch> {
+    let membership = |user_id, source| {
+        let is_there = state.member(user_id, source).is_some();
+        ("membership", is_there, Change::RemoveMember { user_id, source })
+    };
+    let (name, is_there, change) = match *what {
+        Removal::User { id } => ("user", state.user(id).is_some(), Change::RemoveUser { id }),
+        Removal::Key { id } => ("key", state.key(id).is_some(), Change::RemoveKey { id }),
+        Removal::Namespace { id } => {
+            ("namespace", state.namespace(id).is_some(), Change::RemoveNamespace { id })
+        }
+        Removal::Project { id } => ("project", state.project(id).is_some(), Change::RemoveProject { id }),
+        Removal::ProjectMember { user_id, project_id } => {
+            membership(user_id, MemberSource::Project(project_id))
+        }
+        Removal::NamespaceMember { user_id, namespace_id } => {
+            membership(user_id, MemberSource::Namespace(namespace_id))
+        }
+        Removal::Agent { id } => ("agent", state.agent(id).is_some(), Change::RemoveAgent { id }),
+        Removal::Reconciliation { namespace_id } => (
+            "reconciliation",
+            state.reconciliation(namespace_id).is_some(),
+            Change::RemoveReconciliation { namespace_id },
+        ),
+    };
+    if is_there { Ok(((), vec![change])) } else { Err(NoSuch(name)) }
 }
 
 fn list(directory: &Directory) -> String {

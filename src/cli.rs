@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 
 /// Event-sourced analytics that speaks GitLab's API: tracks events, counts them exactly once, answers for the numbers.
 #[derive(Parser)]
@@ -147,9 +148,38 @@ pub enum DirectoryCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Writes the directory's topic anew, so that what was replaced long ago takes no room
+    /// Takes something away, with all that hangs on it: a user's memberships, keys and tokens, for one
+    Remove {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(subcommand)]
+        what: Removal,
+    },
+    /// Writes the directory's topic on Kafka anew, so that what was replaced long ago takes no room
     Compact {
         #[command(flatten)]
         config: ConfigArgs,
     },
+}
+
+/// What `tally directory remove` takes away, by its id.
+#[derive(Clone, Debug, Serialize, Deserialize, Subcommand)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// A user
+    User { id: i64 },
+    /// An SSH key
+    Key { id: i64 },
+    /// A namespace; what lies in it stays
+    Namespace { id: i64 },
+    /// A project
+    Project { id: i64 },
+    /// A user's membership of a project
+    ProjectMember { user_id: i64, project_id: i64 },
+    /// A user's membership of a namespace
+    NamespaceMember { user_id: i64, namespace_id: i64 },
+    /// An agent
+    Agent { id: i64 },
+    /// A namespace's upcoming reconciliation
+    Reconciliation { namespace_id: i64 },
 }

@@ -196,21 +196,26 @@ async fn import_file(directory: &Directory, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Imports the file when it has another time of change; a broken file changes nothing.
+/// Imports the file whenever it differs from what was imported last. One that can't be imported changes nothing, is
+/// complained about once, and is tried again.
 async fn follow_changes(directory: Arc<Directory>, file: PathBuf) {
     let changed_at = || std::fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();
-    let mut imported = changed_at();
+    let (mut imported, mut complaint) = (None, String::new());
     loop {
         tokio::time::sleep(DIRECTORY_INTERVAL).await;
         let found = changed_at();
-        if found == imported {
+        if found.is_none() || found == imported {
             continue;
         }
-        imported = found;
-        if found.is_some()
-            && let Err(error) = import_file(&directory, &file).await
-        {
-            tracing::error!(error = format!("{error:#}"), "the directory file can't be imported");
+        match import_file(&directory, &file).await {
+            Ok(()) => (imported, complaint) = (found, String::new()),
+            Err(error) => {
+                let error = format!("{error:#}");
+                if error != complaint {
+                    tracing::error!(error, "the directory file can't be imported");
+                    complaint = error;
+                }
+            }
         }
     }
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::administer::Request;
 use crate::cli::{ConfigArgs, DirectoryCommand};
+use crate::config::LogKind;
 use crate::{control, open};
 
 /// Runs `tally directory …`.
@@ -18,7 +19,13 @@ pub async fn run(command: DirectoryCommand) -> Result<()> {
             ask(&config, Request::Import { yaml }).await
         }
         DirectoryCommand::Export { config } => ask(&config, Request::Export).await,
-        DirectoryCommand::Compact { config } => ask(&config, Request::Compact).await,
+        DirectoryCommand::Remove { config, what } => ask(&config, Request::Remove { what }).await,
+        DirectoryCommand::Compact { config } => {
+            if open::load_config(&config, &[])?.log_storage.kind == LogKind::Embedded {
+                bail!("the embedded log keeps every record: there is nothing to compact");
+            }
+            ask(&config, Request::Compact).await
+        }
     }
 }
 

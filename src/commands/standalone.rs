@@ -1,6 +1,7 @@
 //! `tally standalone`: ingest, processor and query in one process on one port, over an embedded log and engine unless the
 //! settings name others.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -22,7 +23,7 @@ pub async fn run(args: StandaloneArgs) -> Result<()> {
     let Some(mut config) = open::settings(&args.config, &flags(&args))? else { return Ok(()) };
     let listener = http::bind(&config.standalone.listen).await?;
     let data_dir = config.standalone.data_dir.clone();
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("can't create {}", data_dir.display()))?;
+    create_private(&data_dir).with_context(|| format!("can't create {}", data_dir.display()))?;
     if config.query.instance.uuid.is_empty() {
         config.query.instance.uuid = instance::uuid(&data_dir)?;
     }
@@ -97,6 +98,14 @@ fn flags(args: &StandaloneArgs) -> Vec<String> {
     let data_dir = args.data_dir.as_ref().map(|folder| format!("standalone.data_dir={}", folder.display()));
     let listen = args.listen.as_ref().map(|address| format!("standalone.listen={address}"));
     data_dir.into_iter().chain(listen).collect()
+}
+
+/// Makes the folder, unless it is there: for its owner alone, because events and hashes of secrets are kept in it.
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
 }
 
 /// A password that only this process knows, so that nobody else on the machine reads the embedded engine's tables.

@@ -78,9 +78,22 @@ async fn commands_reach_the_running_process_and_outlive_it() -> Result<()> {
     })
     .await?;
 
+    for (removal, name) in [(&["user", "4"][..], "user"), (&["project-member", "3", "6"], "membership")] {
+        let remove = [&["directory", "remove"], removal].concat();
+        instance.run(&remove)?;
+        let again = instance.run(&remove).unwrap_err().to_string();
+        ensure!(again.contains(&format!("there is no such {name}")), "{again}");
+    }
+    wait::until("the user gone from the tables", DEADLINE, || async {
+        Ok((clickhouse(&instance.store, users).await? == "root active, alice active, bob blocked")
+            .then_some(()))
+    })
+    .await?;
+    ensure!(instance.run(&["directory", "compact"]).is_err(), "the embedded log can't be compacted");
     instance.tally.kill();
     instance.tally.restart().await?;
     ensure!(status(&events, Method::GET, as_alice(), &Value::Null).await? == 401);
-    ensure!(instance.run(&["directory", "export"])?.contains("username: carol"));
+    let export = instance.run(&["directory", "export"])?;
+    ensure!(!export.contains("carol") && export.contains("state: blocked"), "{export}");
     instance.tally.stop().await
 }
