@@ -18,13 +18,13 @@ pub struct Cli {
 #[derive(Args, Clone)]
 pub struct ConfigArgs {
     /// A TOML file that names the settings to change; `tally config` prints all of them, annotated.
-    #[arg(long, value_name = "FILE", env = "TALLY_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "TALLY_CONFIG", global = true)]
     pub config: Option<PathBuf>,
     /// One setting, such as `ingest.max_body_bytes=1048576`; may be given many times.
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", global = true)]
     pub set: Vec<String>,
     /// Print the settings in force as TOML, and end.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub dump_config: bool,
 }
 
