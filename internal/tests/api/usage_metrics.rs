@@ -27,7 +27,7 @@ fn effects_on(definitions: &Definitions, event: &TrackedEvent<'_>) -> Vec<(Strin
             Effect::Sum(nanos) => (nanos / 1_000_000_000).to_string(),
             Effect::Unique(_) => "one id".to_owned(),
             Effect::Count => "1".to_owned(),
-            other => format!("{other:?}"),
+            other @ Effect::UniqueTotal(_) => format!("{other:?}"),
         };
         Some((metric.key_path.clone(), added))
     });
@@ -141,7 +141,7 @@ async fn a_count_that_would_be_too_many_events_is_cut_and_the_rest_is_counted() 
     let cut = families.iter().find(|family| family.name() == "tally_internal_cut_usage_total").unwrap();
     let [cut] = cut.get_metric() else { panic!("one event's count was cut: {cut:?}") };
     assert_eq!(cut.get_label()[0].value(), "request_api_proxy_access");
-    assert_eq!(cut.get_counter().get_value(), (i64::MAX - 10_000) as f64);
+    assert_eq!(cut.get_counter().get_value() as i64, (i64::MAX - 10_000) as f64 as i64);
 }
 
 #[tokio::test]
