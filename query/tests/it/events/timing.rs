@@ -1,6 +1,6 @@
-//! What a page costs at ten million events, printed with `TALLY_EVENTS_TIMING=1`:
+//! What a page costs, printed; at ten million events with
 //!
-//!     TALLY_EVENTS_TIMING=1 cargo test --release -p tally-query --test it timing -- --nocapture
+//!     TALLY_EVENTS_TIMING=10000000 cargo test --release -p tally-query --test it timing -- --nocapture
 //!
 //! One author did everything over three years, and half of it in one project, the other half in a hundred others. Each
 //! figure is a whole request: authentication, the statements and their HTTP, visibility, rendering.
@@ -11,8 +11,11 @@ use jiff::Timestamp;
 
 use crate::app::{NOW, TestApp, with_app};
 
-/// Of the user; each kind of project listing has as many.
-const EVENTS: u64 = 10_000_000;
+/// Of the user; each kind of project listing has as many. Few, unless asked for, so that every run of the tests has time.
+const USUAL_EVENTS: u64 = 100_000;
+
+/// Milliseconds over which they are spread: nearly three years.
+const PERIOD_MS: u64 = 94_000_000_000;
 
 /// Requests a figure is the median of.
 const REQUESTS: usize = 15;
@@ -42,7 +45,8 @@ fn directory() -> String {
 }
 
 /// The user's events in a hundred projects; another's, as many, in the large project.
-async fn ten_million_events(app: &TestApp) {
+async fn insert_events(app: &TestApp, events: u64) {
+    let interval_ms = PERIOD_MS / events;
     let columns = "id, action, target_type, target_id, target_iid, target_title, project_id, author_id, created_at, \
                    confidential, note, push_data";
     let rows = |project: &str, author: u64, first_id: u64| {
@@ -50,17 +54,17 @@ async fn ten_million_events(app: &TestApp) {
             "SELECT number + {first_id}, ['pushed', 'commented', 'created', 'closed', 'merged'][number % 5 + 1], \
              ['', 'Note', 'Issue', 'Issue', 'MergeRequest'][number % 5 + 1], number, number % 1000, \
              concat('The title of number ', toString(number)), {project}, {author}, \
-             toDateTime64('2026-11-18 10:00:00', 3, 'UTC') - toIntervalMillisecond(({EVENTS} - number) * {INTERVAL_MS}), 0, \
+             toDateTime64('2026-11-18 10:00:00', 3, 'UTC') - toIntervalMillisecond(({events} - number) * {interval_ms}), 0, \
              if(number % 5 = 1, concat('{{\"id\":', toString(number), ',\"noteable_type\":\"Issue\",\"body\":\"', \
                 hex(sipHash128(number)), hex(sipHash128(number, 1)), hex(sipHash128(number, 2)), '\"}}'), ''), \
              if(number % 5 = 0, concat('{{\"commit_count\":1,\"action\":\"pushed\",\"ref_type\":\"branch\",\"ref\":\"main\",\
                 \"commit_to\":\"', lower(hex(sipHash128(number))), '\"}}'), '') \
-             FROM numbers({EVENTS}) SETTINGS max_partitions_per_insert_block = 0"
+             FROM numbers({events}) SETTINGS max_partitions_per_insert_block = 0"
         )
     };
     app.sql(&format!("INSERT INTO contributions ({columns}) {}", rows("cityHash64(number) % 100 + 1", 1, 1)))
         .await;
-    let of_another = rows(&LARGE_PROJECT.to_string(), 2, EVENTS + 1);
+    let of_another = rows(&LARGE_PROJECT.to_string(), 2, events + 1);
     app.sql(&format!("INSERT INTO contributions ({columns}) {of_another}")).await;
     app.sql(
         "INSERT INTO project_contributions SELECT * FROM contributions SETTINGS max_partitions_per_insert_block = 0",
@@ -90,17 +94,13 @@ async fn measure(app: &TestApp, name: &str, path: &str, token: &str) {
     );
 }
 
-/// Milliseconds between two events.
-const INTERVAL_MS: i64 = 9_400;
-
-/// The path of a page by cursor, about `depth` pages of 20 behind the first.
-async fn at_depth(app: &TestApp, path: &str, token: &str, depth: i64) -> String {
+/// The path of a page by cursor, so many milliseconds behind the first.
+async fn at_depth(app: &TestApp, path: &str, token: &str, ms_behind: u64) -> String {
     let separator = if path.contains('?') { '&' } else { '?' };
     let first = format!("{path}{separator}pagination=keyset");
-    let ms_behind = depth * 20 * INTERVAL_MS;
     let now: Timestamp = NOW.parse().unwrap();
-    let day =
-        Timestamp::from_millisecond(now.as_millisecond() - ms_behind).unwrap().to_string()[..10].to_owned();
+    let day = Timestamp::from_millisecond(now.as_millisecond() - ms_behind as i64).unwrap().to_string()[..10]
+        .to_owned();
     // A day's listing begins there, and its cursors hold without the day.
     let before = format!("&before={day}");
     let answer = app.get(&format!("{first}{before}"), token).await;
@@ -112,15 +112,13 @@ async fn at_depth(app: &TestApp, path: &str, token: &str, depth: i64) -> String 
 
 #[test]
 fn a_page_costs_the_same_at_any_depth() {
-    if std::env::var_os("TALLY_EVENTS_TIMING").is_none() {
-        println!("left out: set TALLY_EVENTS_TIMING to measure");
-        return;
-    }
-    with_app("events_timing", |app| async move {
+    let asked = std::env::var("TALLY_EVENTS_TIMING").ok().and_then(|text| text.parse().ok());
+    let events: u64 = asked.unwrap_or(USUAL_EVENTS);
+    with_app("events_timing", move |app| async move {
         let app = app.with_directory(&directory());
         let started = Instant::now();
-        ten_million_events(&app).await;
-        println!("{} events each in {:?}", EVENTS, started.elapsed());
+        insert_events(&app, events).await;
+        println!("{events} events each in {:?}", started.elapsed());
         let listings = [
             ("user, own", "/api/v4/events".to_owned(), "t1"),
             ("user, read by another", "/api/v4/users/busy/events".to_owned(), "t2"),
@@ -138,8 +136,9 @@ fn a_page_costs_the_same_at_any_depth() {
                 token,
             )
             .await;
-            for depth in [10, 10_000, 400_000] {
-                let path = at_depth(&app, path, token, depth).await;
+            // At ten million events, 500,000 pages, these are the 10th, the 10,000th and the 400,000th.
+            for depth in [events / 1_000_000, events / 1000, events / 25] {
+                let path = at_depth(&app, path, token, depth * 20 * (PERIOD_MS / events)).await;
                 measure(&app, &format!("{name}: keyset after {depth} pages"), &path, token).await;
             }
         }
