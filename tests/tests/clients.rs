@@ -1,9 +1,5 @@
-//! Other people's clients against a running Tally: python-gitlab and @gitbeaker/rest list events, schemathesis tries what the
-//! OpenAPI documents allow.
-//!
-//! `TALLY_SCHEMATHESIS_EXAMPLES` chooses another number of cases for each operation.
+//! Other people's clients against a running Tally: python-gitlab and @gitbeaker/rest list events.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,7 +8,7 @@ use serde_json::{Value, json};
 use tally_tests::instance::Instance;
 use tally_tests::outside::{node_modules, python, require, root};
 use tally_tests::process::get_json;
-use tally_tests::{setting, wait};
+use tally_tests::wait;
 
 /// What DESIGN promises from the answer to a POST until the event is listed.
 const LISTED_WITHIN: Duration = Duration::from_secs(1);
@@ -133,49 +129,5 @@ async fn gitlab_clients_list_the_events_that_were_posted() -> Result<()> {
         "{seen}"
     );
     ensure!(seen["unknown_project"]["status"] == 404, "{seen}");
-    instance.tally.stop().await
-}
-
-/// What a schema can be broken by. What a valid request is, GitLab's API takes more lightly than a schema can say: it
-/// ignores what it does not know and takes texts for numbers; so accepting and refusing are not among the checks.
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
-    response_headers_conformance,response_schema_conformance,unsupported_method";
-
-/// Runs schemathesis against one port's document; how many cases it tried.
-fn try_all(python: &Path, instance: &Instance, port: u16, headers: &[String]) -> Result<u64> {
-    let examples: u32 = setting("TALLY_SCHEMATHESIS_EXAMPLES", 50);
-    let mut command = Command::new(python);
-    command
-        .args(["-m", "schemathesis.cli", "--config-file"])
-        .arg(root().join("tests/clients/schemathesis.toml"))
-        .arg("run")
-        .arg(format!("http://127.0.0.1:{port}/api/v4/openapi.json"))
-        .args(["--checks", CHECKS, "--max-examples", &examples.to_string(), "--generation-deterministic"])
-        .args(["--generation-with-security-parameters", "false"])
-        .args(["--continue-on-failure", "--no-color", "--warnings", "off"])
-        .current_dir(instance.folder.path());
-    for header in headers {
-        command.args(["-H", header]);
-    }
-    let output = command.output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let cases = text.lines().find_map(|line| line.trim().split_once(" generated")?.0.parse().ok());
-    cases.with_context(|| format!("no number of cases in {text}"))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_documents_allow_is_answered_as_they_say() -> Result<()> {
-    let Some(python) = require("schemathesis", python()) else { return Ok(()) };
-    let instance = Instance::start().await?;
-    let ids = instance.post(&instance.token, &contributions()).await?;
-    instance.listed(&instance.token, ids[ids.len() - 1]).await?;
-    let token = format!("PRIVATE-TOKEN: {}", instance.admin);
-    let public = try_all(&python, &instance, instance.tally.port, std::slice::from_ref(&token))?;
-    let header = |(name, value)| format!("{name}: {value}");
-    let (shell, agent_server) = (header(instance.shell_header()?), header(instance.agent_server_header()?));
-    let internal = try_all(&python, &instance, instance.internal_port, &[token, shell, agent_server])?;
-    println!("schemathesis: {public} cases of the public API, {internal} of the internal API");
-    ensure!(public > 500 && internal > 500, "too few cases to say anything");
     instance.tally.stop().await
 }

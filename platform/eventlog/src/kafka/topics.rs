@@ -81,8 +81,13 @@ impl Topics {
             return Err(LogError::TopicMismatch { topic: spec.name.clone(), reason });
         }
         if let Err(error) = self.adjust(spec).await {
-            // Whoever runs the brokers may reserve this for himself, and records are safe either way.
-            tracing::warn!(topic = spec.name, %error, "could not compare or change the topic's settings");
+            // Whoever runs the brokers may reserve this for himself.
+            tracing::warn!(
+                topic = spec.name,
+                %error,
+                compacted = spec.compacted,
+                "could not compare or change the topic's settings; see to it that a compacted topic is not cut by age"
+            );
         }
         self.learn(&spec.name, found, spec.max_record_bytes);
         Ok(())
