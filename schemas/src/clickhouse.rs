@@ -8,4 +8,5 @@ pub const MIGRATIONS: &[(u32, &str, &str)] = &[
     (4, "dead_letters", include_str!("../clickhouse/0004_dead_letters.sql")),
     (5, "project_contributions", include_str!("../clickhouse/0005_project_contributions.sql")),
     (6, "directory", include_str!("../clickhouse/0006_directory.sql")),
+    (7, "service_pings", include_str!("../clickhouse/0007_service_pings.sql")),
 ];
