@@ -1,5 +1,7 @@
 //! The query service's own settings. Where ClickHouse and the directory are is the process's configuration, not this one.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tally_service::api::BodyLimits;
 
@@ -12,6 +14,10 @@ pub struct QueryConfig {
     pub external_url: String,
     /// What the Service Ping says about this instance.
     pub instance: InstanceConfig,
+    /// The licence that the Service Ping reports.
+    pub license: LicenseConfig,
+    /// A Prometheus server (`http://prometheus:9090`) that answers the ping's metrics of data source prometheus. Empty: none.
+    pub prometheus_url: String,
     /// What the body of a request may take.
     pub body: BodyLimits,
     /// What one query may cost in ClickHouse.
@@ -32,6 +38,46 @@ pub struct InstanceConfig {
     pub installation_type: String,
     /// `CE`, `EE Free`, `EE`, ... in GitLab's words.
     pub edition: String,
+}
+
+/// A licence, as the Service Ping's `license_*` fields show it. Without a `plan` there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LicenseConfig {
+    /// `premium`, `ultimate`, ...; empty for no licence.
+    pub plan: String,
+    /// The licence's number; 0 when it has none.
+    pub id: u64,
+    /// The first day it holds, `YYYY-MM-DD`; empty when unknown.
+    pub starts_at: String,
+    /// The day it ends, `YYYY-MM-DD`; empty for never.
+    pub expires_at: String,
+    /// How many users it is for; 0 when it doesn't say.
+    pub user_count: u64,
+    /// Whether it is a trial's.
+    pub trial: bool,
+    /// The day the trial ends, `YYYY-MM-DD`; empty for none.
+    pub trial_ends_on: String,
+    /// The subscription it belongs to; empty for none.
+    pub subscription_id: String,
+    /// The licence key's SHA-256 in hexadecimal digits; empty when unknown.
+    pub sha256: String,
+    /// Whom it is for, such as `Name`, `Company`, `Email`.
+    pub licensee: BTreeMap<String, String>,
+    /// Add-ons and how many seats of each.
+    pub add_ons: BTreeMap<String, u64>,
+}
+
+impl LicenseConfig {
+    /// Whether there is a licence.
+    pub fn is_present(&self) -> bool {
+        !self.plan.is_empty()
+    }
+
+    /// Whether there is a licence that is paid for.
+    pub fn is_paid(&self) -> bool {
+        self.is_present() && !self.trial && self.plan != "free"
+    }
 }
 
 /// Bounds on each ClickHouse query, sent as its settings: ClickHouse itself ends a query that goes past one.

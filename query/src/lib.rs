@@ -1,6 +1,7 @@
-//! The query service: ClickHouse -> HTTP. Service Ping, metric definitions, Cube's load endpoint and the Events API over
+//! The query service: ClickHouse -> HTTP. Metric definitions, Cube's load endpoint and the Events API over
 //! the tables that the processor writes. Every answer is compiled to a [`statement::Statement`] and run by the
-//! [`warehouse`]; what the endpoints share beyond that is in [`state`].
+//! [`warehouse`]; what the endpoints share beyond that is in [`state`]. The Service Ping's payload is computed here, too; when
+//! that happens and who gets to see it is the affair of another crate.
 
 pub mod config;
 pub mod cube;
@@ -13,6 +14,6 @@ pub mod state;
 pub mod statement;
 pub mod warehouse;
 
-pub use config::{InstanceConfig, QueryConfig, QueryLimits};
+pub use config::{InstanceConfig, LicenseConfig, QueryConfig, QueryLimits};
 pub use server::{document, router, serve};
 pub use state::{Deps, QueryState};

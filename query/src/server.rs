@@ -14,7 +14,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::state::QueryState;
-use crate::{cube, events, metric_definitions, service_ping};
+use crate::{cube, events, metric_definitions};
 
 /// All endpoints of the query service, with absolute paths, and their document, ready to merge with those of other
 /// services. Paths that nobody offers are the outermost router's affair.
@@ -31,10 +31,6 @@ pub fn document() -> OpenApi {
 
 fn routes() -> Routes<QueryState> {
     Routes::new()
-        .secured(
-            Security::Administrator(service_ping::http::SCOPES),
-            routes!(service_ping::http::service_ping),
-        )
         .routes(routes!(metric_definitions::metric_definitions))
         .secured(Security::Token(cube::http::SCOPES), routes!(cube::http::get_load, cube::http::post_load))
         .merge(events::http::routes())

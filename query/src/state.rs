@@ -4,16 +4,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use prometheus::Registry;
 use tally_schemas::Definitions;
 use tally_service::api::{Access, BodyReader};
-use tally_store::Store;
 
 use crate::config::QueryConfig;
 use crate::cube::Model;
 use crate::metric_definitions::MetricDefinitionTexts;
 use crate::metrics::QueryMetrics;
-use crate::service_ping::Plan;
 use crate::warehouse::Warehouse;
 
 /// What the query service stands on; made by the process.
@@ -23,9 +20,9 @@ pub struct Deps {
     /// Users, tokens and projects, and the clock.
     pub access: Access,
     /// ClickHouse.
-    pub store: Store,
-    /// Where the service's metrics go.
-    pub registry: Registry,
+    pub warehouse: Warehouse,
+    /// What the service measures about itself.
+    pub metrics: QueryMetrics,
 }
 
 /// The state of the service's router.
@@ -39,7 +36,6 @@ pub struct Shared {
     pub(crate) bodies: BodyReader,
     pub(crate) warehouse: Warehouse,
     pub(crate) metrics: QueryMetrics,
-    pub(crate) plan: Plan,
     pub(crate) definition_texts: MetricDefinitionTexts,
     pub(crate) model: Model,
 }
@@ -47,15 +43,13 @@ pub struct Shared {
 impl QueryState {
     /// Prepares everything that does not change between requests.
     pub fn new(config: QueryConfig, deps: Deps) -> Self {
-        let metrics = QueryMetrics::register(&deps.registry);
         Self(Arc::new(Shared {
-            warehouse: Warehouse::new(&deps.store, &config.limits, metrics.clone()),
-            plan: Plan::new(&deps.definitions),
+            warehouse: deps.warehouse,
             definition_texts: MetricDefinitionTexts::new(deps.definitions),
             model: Model::built_in(),
             access: deps.access,
-            bodies: BodyReader::new(config.body.clone(), metrics.in_flight_bytes.clone()),
-            metrics,
+            bodies: BodyReader::new(config.body.clone(), deps.metrics.in_flight_bytes.clone()),
+            metrics: deps.metrics,
             config,
         }))
     }

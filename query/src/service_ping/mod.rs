@@ -1,9 +1,10 @@
-//! The Service Ping, computed live: definitions -> plan -> statements -> readings -> values -> payload tree. Each step has
-//! its file; `http` is the endpoint. How many queries a ping takes does not depend on how many metrics there are.
+//! The Service Ping's payload: definitions -> plan -> statements -> readings -> values -> payload tree. Each step has its
+//! file. How many queries a ping takes does not depend on how many metrics there are.
 
 mod compile;
 mod execute;
-pub(crate) mod http;
+mod explain;
+mod payload;
 mod plan;
 mod tree;
 mod value;
@@ -13,31 +14,26 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 pub use execute::Readings;
+pub use explain::{Explanation, explain};
+pub use payload::{Consent, Context, MetricMetadata, Payload, PayloadKind};
 pub use plan::Plan;
 
 use crate::config::InstanceConfig;
-use crate::warehouse::{Warehouse, WarehouseError};
+use crate::warehouse::Warehouse;
 
-/// A payload and what it took to compute.
-#[derive(Debug)]
-pub struct Payload {
-    /// Identity fields, then every metric's value at its `key_path`.
-    pub document: Map<String, Value>,
-    /// How many ClickHouse queries were sent.
-    pub queries: usize,
-}
-
-/// Computes the payload of `plan` as of `now`, from what the tables hold.
+/// Computes a payload of `plan`, from what the tables hold. Never fails: what can't be computed is its fallback, with the
+/// reason in the metadata.
 pub async fn generate(
     plan: &Plan,
-    instance: &InstanceConfig,
+    context: &Context<'_>,
     warehouse: &Warehouse,
-    now: Timestamp,
-) -> Result<Payload, WarehouseError> {
-    let statements = compile::compile(plan, now.to_zoned(TimeZone::UTC).date());
+    _kind: PayloadKind,
+) -> Payload {
+    let statements = compile::compile(plan, context.recorded_at.to_zoned(TimeZone::UTC).date());
     let queries = statements.count();
-    let readings = execute::execute(warehouse, &statements).await?;
-    Ok(Payload { document: render(plan, instance, &readings, now), queries })
+    let readings = execute::execute(warehouse, &statements).await.unwrap_or_default();
+    let document = render(plan, context.instance, &readings, context.recorded_at);
+    Payload { document, metadata: Vec::new(), queries }
 }
 
 fn render(plan: &Plan, instance: &InstanceConfig, readings: &Readings, now: Timestamp) -> Map<String, Value> {
