@@ -1,86 +1,17 @@
 //! GitLab's own definitions: all of them load, expand and compile to the numbers counted independently.
-//! The files are no part of this repository: `TALLY_DEFINITIONS_CORPUS` names the folder with `config/events` and
-//! `config/metrics`, or else the archive beside the repository is unpacked.
+
+mod gitlab;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::path::Path;
 
 use tally_schemas::definitions::{LintReport, Severity, lint};
 use tally_schemas::{DataSource, Definitions, Matcher, MetricKind, Status, TimeFrame};
-use tempfile::TempDir;
 
-fn archive() -> String {
-    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
-    format!("{package}/../../shared/definitions/gitlab-ce-definitions.tar.gz")
-}
+use crate::gitlab::Corpus;
 
-/// The corpus' folder, which goes with the value where it was unpacked.
-struct Corpus {
-    root: PathBuf,
-    _unpacked: Option<TempDir>,
-}
-
-impl Corpus {
-    /// The corpus, unpacked once for all tests that run at the same time.
-    fn find() -> Option<Arc<Self>> {
-        static SHARED: Mutex<Weak<Corpus>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(corpus) = shared.upgrade() {
-            return Some(corpus);
-        }
-        match Self::locate() {
-            Ok(corpus) => {
-                let corpus = Arc::new(corpus);
-                *shared = Arc::downgrade(&corpus);
-                Some(corpus)
-            }
-            Err(why) => {
-                let line = format!("left out: definitions corpus: {why}");
-                assert!(std::env::var("TALLY_REQUIRE").as_deref() != Ok("all"), "{line}");
-                println!("{line}");
-                None
-            }
-        }
-    }
-
-    fn locate() -> Result<Self, String> {
-        if let Ok(root) = std::env::var("TALLY_DEFINITIONS_CORPUS") {
-            let root = PathBuf::from(root);
-            let is_corpus = root.join("config/events").is_dir() && root.join("config/metrics").is_dir();
-            return if is_corpus {
-                Ok(Self { root, _unpacked: None })
-            } else {
-                Err(format!(
-                    "TALLY_DEFINITIONS_CORPUS is {}, without config/events and config/metrics",
-                    root.display()
-                ))
-            };
-        }
-        if !Path::new(&archive()).is_file() {
-            return Err("TALLY_DEFINITIONS_CORPUS is not set, and there is no archive beside the repository"
-                .to_owned());
-        }
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let unpacked = Command::new("tar").arg("xzf").arg(archive()).arg("-C").arg(folder.path()).status();
-        match unpacked {
-            Ok(status) if status.success() => {
-                Ok(Self { root: folder.path().to_owned(), _unpacked: Some(folder) })
-            }
-            Ok(status) => Err(format!("tar ended with {status}")),
-            Err(error) => Err(format!("tar: {error}")),
-        }
-    }
-
-    fn paths(&self) -> [String; 2] {
-        ["config/events", "config/metrics"]
-            .map(|folder| self.root.join(folder).to_string_lossy().into_owned())
-    }
-
-    fn load(&self) -> Definitions {
-        Definitions::load(&self.paths()).unwrap_or_else(|errors| panic!("{errors}"))
-    }
+fn load(corpus: &Corpus) -> Definitions {
+    Definitions::load(&corpus.paths()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 #[test]
@@ -119,7 +50,7 @@ fn every_definition_loads_and_expands_to_the_known_counts() {
 #[test]
 fn reported_metrics_are_counted_by_kind() {
     let Some(corpus) = Corpus::find() else { return };
-    let definitions = corpus.load();
+    let definitions = load(&corpus);
     let reported = definitions.metrics().iter().filter(|metric| metric.status != Status::Removed).count();
     assert_eq!(reported, 2748);
     let of_kind = |kind| definitions.metrics().iter().filter(|metric| metric.kind == Some(kind)).count();
@@ -132,7 +63,7 @@ fn reported_metrics_are_counted_by_kind() {
 #[test]
 fn the_contracts_examples_have_these_counters() {
     let Some(corpus) = Corpus::find() else { return };
-    let definitions = corpus.load();
+    let definitions = load(&corpus);
     let table = [
         (
             "redis_hll_counters.ci_templates.p_ci_templates_auto_devops_monthly",
@@ -172,7 +103,7 @@ fn the_contracts_examples_have_these_counters() {
 #[test]
 fn every_counter_of_a_reported_metric_is_compiled_and_read_back_from_its_text() {
     let Some(corpus) = Corpus::find() else { return };
-    let definitions = corpus.load();
+    let definitions = load(&corpus);
     let matcher = Matcher::new(&definitions);
     for counter in matcher.counters() {
         assert_eq!(counter.to_string().parse().as_ref(), Ok(counter));

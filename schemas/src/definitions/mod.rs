@@ -6,6 +6,7 @@ mod built_in;
 mod errors;
 mod event;
 mod fields;
+pub mod generate;
 mod lint;
 mod load;
 mod metric;
