@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tally_directory::{Principal, ProjectLookup};
 use tally_eventlog::Record;
-use tally_schemas::TrackedEvent;
+use tally_schemas::{Increment, TrackedEvent};
 use uuid::{Builder, Uuid};
 
 use crate::config::IngestConfig;
@@ -105,6 +105,7 @@ fn resolve<'a>(
         send_to_snowplow: parameters.send_to_snowplow,
         timestamp_clamped: timestamp != given,
         client_event_id: parameters.event_id.is_some(),
+        increment: Increment::Event,
     }
 }
 

@@ -9,7 +9,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Schema, types::Value};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tally_schemas::avro::TRACKED_EVENT_SCHEMA;
-use tally_schemas::{PropertyValue, TrackedEvent};
+use tally_schemas::{Increment, PropertyValue, TrackedEvent};
 use uuid::Uuid;
 
 /// Marker and fingerprint of single-object encoding, which `apache-avro`'s datum reader doesn't expect.
@@ -36,6 +36,7 @@ fn event() -> TrackedEvent<'static> {
         send_to_snowplow: false,
         timestamp_clamped: false,
         client_event_id: true,
+        increment: Increment::Event,
     }
 }
 

@@ -31,6 +31,40 @@ pub struct TrackedEvent<'a> {
     pub timestamp_clamped: bool,
     /// The client chose `event_id`: only such events can repeat.
     pub client_event_id: bool,
+    /// What is counted of it.
+    pub increment: Increment,
+}
+
+/// What is counted of an event: all that the definitions make of it, or one thing only, as the endpoints of older
+/// clients ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Increment {
+    /// A tracked event: whatever its definition says.
+    #[default]
+    Event,
+    /// `increment_counter`: the total of the name, which may be a legacy one.
+    Total,
+    /// `increment_unique_users`: the user, among the unique users of the name, which may be a legacy one.
+    UniqueUsers,
+}
+
+impl Increment {
+    /// Each, in the order in which records and tables number them from 0.
+    pub const ALL: [Self; 3] = [Self::Event, Self::Total, Self::UniqueUsers];
+
+    /// The name in records and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Total => "total",
+            Self::UniqueUsers => "unique_users",
+        }
+    }
+
+    /// The number in records and tables.
+    pub const fn number(self) -> i8 {
+        self as i8
+    }
 }
 
 /// The value of one additional property.
@@ -74,6 +108,7 @@ impl TrackedEvent<'_> {
             send_to_snowplow: self.send_to_snowplow,
             timestamp_clamped: self.timestamp_clamped,
             client_event_id: self.client_event_id,
+            increment: self.increment,
         }
     }
 }

@@ -25,10 +25,11 @@ pub use counter::{Counter, CounterKind, FilterValue, Identifier, Number};
 pub use dead_letter::DeadLetter;
 pub use decimal::value_to_nanos;
 pub use definitions::{
-    DataCategory, DataSource, Definitions, EventDefinition, LoadErrors, Metric, MetricKind, Status, ValueType,
+    DataCategory, DataSource, Definitions, EventDefinition, IncrementTargets, LegacyNames, LoadErrors,
+    Metric, MetricKind, Status, ValueType,
 };
 pub use drop_reason::DropReason;
-pub use event::{PropertyValue, TrackedEvent};
+pub use event::{Increment, PropertyValue, TrackedEvent};
 pub use framings::Framings;
 pub use hash::identifier_hash;
 pub use matcher::{CounterId, Effect, EventMatcher, Matcher};

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use crate::counter::{Counter, CounterKind, FilterValue, Identifier, Number};
 use crate::decimal::value_to_nanos;
 use crate::definitions::{Definitions, EventDefinition};
-use crate::event::{PropertyValue, TrackedEvent};
+use crate::event::{Increment, PropertyValue, TrackedEvent};
 use crate::hash::{identifier_hash, property_hash};
 
 /// The index of a counter in [`Matcher::counters`]. Valid for one matcher only.
@@ -29,11 +29,21 @@ pub enum Effect<'a> {
     UniqueTotal(Cow<'a, str>),
 }
 
-/// All known internal events, each with the counters it feeds.
+/// All known internal events, each with the counters it feeds, and what increments of older clients change.
 #[derive(Debug, Default)]
 pub struct Matcher {
+    /// Those that tracked events change, then the others.
     counters: Vec<Counter>,
+    tracked: usize,
     events: FxHashMap<Box<str>, EventMatcher>,
+    increments: FxHashMap<Box<str>, IncrementMatcher>,
+}
+
+/// The counters that one increment of a name adds to.
+#[derive(Debug)]
+struct IncrementMatcher {
+    totals: Box<[CounterId]>,
+    uniques: Box<[CounterId]>,
 }
 
 /// One internal event's counters.
@@ -76,27 +86,49 @@ type Properties<'a> = [(Cow<'a, str>, PropertyValue<'a>)];
 impl Matcher {
     /// Compiles every known internal event's plain total, and the rules of all active or broken internal-event
     /// metrics. A rule that names an unknown event, or a property its event doesn't declare, can never match and is
-    /// left out.
+    /// left out. Increments of older clients may change the same counters and others.
     pub fn new(definitions: &Definitions) -> Self {
         let mut matcher = Self::default();
+        matcher.add_events(definitions);
+        matcher.tracked = matcher.counters.len();
+        matcher.add_increments(definitions);
+        matcher
+    }
+
+    fn add_events(&mut self, definitions: &Definitions) {
         for event in definitions.events().filter(|event| event.internal_events) {
-            let total = matcher.add(Counter::total(&event.action));
-            matcher.events.insert(event.action.as_str().into(), EventMatcher::new(event, total));
+            let total = self.add(Counter::total(&event.action));
+            self.events.insert(event.action.as_str().into(), EventMatcher::new(event, total));
         }
         let mut ids: FxHashMap<&Counter, CounterId> = FxHashMap::default();
-        for rule in definitions.metrics().iter().filter(|metric| metric.is_counted()).flat_map(|m| &m.rules) {
+        for rule in definitions.metrics().iter().filter(|metric| metric.is_tracked()).flat_map(|m| &m.rules) {
             let Some(event) = definitions.event(&rule.event) else { continue };
             let is_plain_total = rule.filter.is_empty() && rule.kind == CounterKind::Total;
             if is_plain_total || ids.contains_key(rule) || !can_match(rule, event) {
                 continue;
             }
-            let id = matcher.add(rule.clone());
+            let id = self.add(rule.clone());
             ids.insert(rule, id);
             let event =
-                matcher.events.get_mut(rule.event.as_str()).expect("every internal event was added above");
+                self.events.get_mut(rule.event.as_str()).expect("every internal event was added above");
             event.add(id, rule);
         }
-        matcher
+    }
+
+    fn add_increments(&mut self, definitions: &Definitions) {
+        let known = self.counters.iter().zip(0..).map(|(counter, id)| (counter.clone(), CounterId(id)));
+        let mut ids: FxHashMap<Counter, CounterId> = known.collect();
+        for (name, targets) in definitions.increments() {
+            let mut ids_of = |counters: Vec<Counter>| {
+                let of_one = |counter: Counter| {
+                    *ids.entry(counter).or_insert_with_key(|counter| self.add(counter.clone()))
+                };
+                counters.into_iter().map(of_one).collect()
+            };
+            let matcher =
+                IncrementMatcher { totals: ids_of(targets.totals), uniques: ids_of(targets.uniques) };
+            self.increments.insert(name.into(), matcher);
+        }
     }
 
     fn add(&mut self, counter: Counter) -> CounterId {
@@ -114,6 +146,31 @@ impl Matcher {
     /// Every counter, indexed by [`CounterId`]; no two are equal.
     pub fn counters(&self) -> &[Counter] {
         &self.counters
+    }
+
+    /// The counters that tracked events change; only increments change the others.
+    pub fn tracked_counters(&self) -> &[Counter] {
+        &self.counters[..self.tracked]
+    }
+
+    /// The counters that an increment of `name` changes; `None` if the name is unknown. Of an event that was tracked
+    /// [`Matcher::lookup`] tells more.
+    pub fn increment(&self, increment: Increment, name: &str) -> Option<&[CounterId]> {
+        match increment {
+            Increment::Event => self.events.get(name).map(EventMatcher::counters),
+            Increment::Total => self.increments.get(name).map(|targets| &*targets.totals),
+            Increment::UniqueUsers => self.increments.get(name).map(|targets| &*targets.uniques),
+        }
+    }
+
+    /// What an increment for `user_id` does to a counter that [`Matcher::increment`] gave; `None` if it lacks the user.
+    ///
+    /// The user counts among the identifiers of the counter, whatever those are: the legacy name had one key for all.
+    pub fn increment_effect(increment: Increment, user_id: Option<i64>) -> Option<Effect<'static>> {
+        match increment {
+            Increment::Event | Increment::Total => Some(Effect::Count),
+            Increment::UniqueUsers => user_id.map(identifier_hash).map(Effect::Unique),
+        }
     }
 
     /// What `event` does to the counter `id`, which it matched; `None` if it lacks the identifier or the value.

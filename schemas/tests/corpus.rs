@@ -53,11 +53,14 @@ fn reported_metrics_are_counted_by_kind() {
     let definitions = load(&corpus);
     let reported = definitions.metrics().iter().filter(|metric| metric.status != Status::Removed).count();
     assert_eq!(reported, 2748);
-    let of_kind = |kind| definitions.metrics().iter().filter(|metric| metric.kind == Some(kind)).count();
-    assert_eq!(
-        [MetricKind::Unique, MetricKind::Total, MetricKind::Sum, MetricKind::UniqueTotals].map(of_kind),
-        [1097, 516, 0, 0]
-    );
+    let of_kinds = |source| {
+        let metrics = definitions.metrics().iter().filter(move |metric| metric.data_source == source);
+        let kinds: Vec<Option<MetricKind>> = metrics.map(|metric| metric.kind).collect();
+        [MetricKind::Unique, MetricKind::Total, MetricKind::Sum, MetricKind::UniqueTotals]
+            .map(|kind| kinds.iter().filter(|other| **other == Some(kind)).count())
+    };
+    assert_eq!(of_kinds(DataSource::InternalEvents), [1097, 516, 0, 0]);
+    assert_eq!(of_kinds(DataSource::RedisHll), [538, 0, 0, 0]);
 }
 
 #[test]

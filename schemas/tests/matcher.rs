@@ -7,8 +7,8 @@ use std::fs;
 use proptest::prelude::*;
 use tally_schemas::hash::property_hash;
 use tally_schemas::{
-    Counter, CounterId, CounterKind, Definitions, Effect, FilterValue, Identifier, Matcher, Number,
-    PropertyValue, TrackedEvent, identifier_hash,
+    Counter, CounterId, CounterKind, Definitions, Effect, FilterValue, Identifier, Increment, Matcher,
+    Number, PropertyValue, TrackedEvent, identifier_hash,
 };
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ fn event(additional_properties: Properties) -> TrackedEvent<'static> {
         send_to_snowplow: false,
         timestamp_clamped: false,
         client_event_id: false,
+        increment: Increment::Event,
     }
 }
 

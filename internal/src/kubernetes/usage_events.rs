@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tally_directory::State;
 use tally_eventlog::Record;
-use tally_schemas::{CounterKind, Framings, Matcher, PropertyValue, TrackedEvent};
+use tally_schemas::{CounterKind, Framings, Increment, Matcher, PropertyValue, TrackedEvent};
 use tally_service::randomness::Randomness;
 use uuid::Builder;
 
@@ -97,6 +97,7 @@ fn nameless(name: &'static str, now: Timestamp) -> TrackedEvent<'static> {
         send_to_snowplow: false,
         timestamp_clamped: false,
         client_event_id: false,
+        increment: Increment::Event,
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tally_eventlog::LogRecord;
 use tally_schemas::contribution::Action;
-use tally_schemas::{Contribution, Definitions, DropReason, Framing, Matcher, PropertyValue, TrackedEvent};
+use tally_schemas::{
+    Contribution, Definitions, DropReason, Framing, Increment, Matcher, PropertyValue, TrackedEvent,
+};
 use uuid::Uuid;
 
 use super::contributions::ContributionsFolder;
@@ -38,6 +40,7 @@ fn event(
         send_to_snowplow: false,
         timestamp_clamped: false,
         client_event_id: false,
+        increment: Increment::Event,
     };
     let mut bytes = Vec::new();
     event.encode(&mut bytes);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::binary::{Reader, put_bool, put_bytes, put_long, put_option, put_str};
 use super::schema::{self, Versions};
 use super::{CodecError, Record};
-use crate::event::{PropertyValue, TrackedEvent};
+use crate::event::{Increment, PropertyValue, TrackedEvent};
 
 /// The fields of fixed size, generously.
 const FIXED_BYTES: usize = 80;
@@ -32,6 +32,7 @@ impl<'a> Record<'a> for TrackedEvent<'a> {
         put_bool(out, self.send_to_snowplow);
         put_bool(out, self.timestamp_clamped);
         put_bool(out, self.client_event_id);
+        put_long(out, i64::from(self.increment.number()));
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, CodecError> {
@@ -47,6 +48,7 @@ impl<'a> Record<'a> for TrackedEvent<'a> {
             send_to_snowplow: reader.bool()?,
             timestamp_clamped: reader.bool()?,
             client_event_id: reader.bool()?,
+            increment: read_increment(reader)?,
         })
     }
 
@@ -118,4 +120,10 @@ fn read_value<'a>(reader: &mut Reader<'a>) -> Result<PropertyValue<'a>, CodecErr
         5 => reader.text().map(PropertyValue::Json),
         _ => Err(CodecError::Malformed("an unknown branch of a union")),
     }
+}
+
+fn read_increment(reader: &mut Reader<'_>) -> Result<Increment, CodecError> {
+    let number = usize::try_from(reader.long()?).ok();
+    let increment = number.and_then(|number| Increment::ALL.get(number));
+    increment.copied().ok_or(CodecError::Malformed("an unknown symbol of an enum"))
 }

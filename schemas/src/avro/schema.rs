@@ -37,7 +37,12 @@ macro_rules! versions {
     };
 }
 
-versions!(TRACKED_EVENT, 0x350a_d24a_3ab1_4ef8, "../../avro/tracked_event.avsc");
+versions!(
+    TRACKED_EVENT,
+    0x9ab9_9900_725a_365e,
+    "../../avro/tracked_event.avsc",
+    0x350a_d24a_3ab1_4ef8 = "../../avro/history/tracked_event.1.avsc"
+);
 versions!(
     CONTRIBUTION,
     0x3274_9f80_a3fd_316a,

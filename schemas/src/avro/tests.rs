@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::*;
 use crate::contribution::{Action, Note, PushAction, PushData, RefType, TargetType, WikiPage};
 use crate::dead_letter::Origin;
-use crate::{DropReason, PropertyValue};
+use crate::{DropReason, Increment, PropertyValue};
 
 /// Marker and fingerprint of single-object encoding.
 const HEADER: usize = 10;
@@ -45,6 +45,7 @@ prop_compose! {
             map.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect::<Vec<_>>()
         }).prop_shuffle(),
         (send_to_snowplow, timestamp_clamped, client_event_id) in any::<(bool, bool, bool)>(),
+        increment in proptest::sample::select(&Increment::ALL[..]),
     ) -> TrackedEvent<'static> {
         TrackedEvent {
             event_id: Uuid::from_u128(event_id),
@@ -58,6 +59,7 @@ prop_compose! {
             send_to_snowplow,
             timestamp_clamped,
             client_event_id,
+            increment,
         }
     }
 }
@@ -156,10 +158,15 @@ fn avro_value(event: &TrackedEvent<'_>) -> Value {
             ("send_to_snowplow", Value::Boolean(event.send_to_snowplow)),
             ("timestamp_clamped", Value::Boolean(event.timestamp_clamped)),
             ("client_event_id", Value::Boolean(event.client_event_id)),
+            ("increment", avro_increment(event.increment)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec(),
     )
+}
+
+fn avro_increment(increment: Increment) -> Value {
+    Value::Enum(increment.number().try_into().unwrap(), increment.as_str().to_owned())
 }
 
 fn avro_option(value: Option<i64>) -> Value {
@@ -306,6 +313,7 @@ fn small_event() -> TrackedEvent<'static> {
         send_to_snowplow: true,
         timestamp_clamped: false,
         client_event_id: true,
+        increment: Increment::UniqueUsers,
     }
 }
 
@@ -313,9 +321,9 @@ fn small_event() -> TrackedEvent<'static> {
 fn a_record_has_these_bytes_forever() {
     let mut record = Vec::new();
     small_event().encode(&mut record);
-    let mut expected = vec![0xC3, 0x01, 0xf8, 0x4e, 0xb1, 0x3a, 0x4a, 0xd2, 0x0a, 0x35];
+    let mut expected = vec![0xC3, 0x01, 0x5e, 0x36, 0x5a, 0x72, 0x00, 0x99, 0xb9, 0x9a];
     expected.extend(1..=16);
-    expected.extend(b"\x18run_pipeline\x02\x04\x02\x01\x00\x02\x80\x01\x02\x02z\x04\x06\x00\x01\x00\x01");
+    expected.extend(b"\x18run_pipeline\x02\x04\x02\x01\x00\x02\x80\x01\x02\x02z\x04\x06\x00\x01\x00\x01\x04");
     assert_eq!(record, expected);
 }
 
@@ -368,12 +376,12 @@ fn a_registry_reader_still_reads_single_object_records() {
     assert_eq!(TrackedEvent::decode_framed(framing, &record).unwrap(), small_event());
 }
 
-/// The current schema as if it had been published earlier: without `client_event_id`, and with an optional field
+/// The current schema as if it had been published earlier: without `increment`, and with an optional field
 /// that has been dropped since.
 static OLDER: LazyLock<Schema> = LazyLock::new(|| {
     let mut json: serde_json::Value = serde_json::from_str(TRACKED_EVENT_SCHEMA).unwrap();
     let fields = json["fields"].as_array_mut().unwrap();
-    assert_eq!(fields.pop().unwrap()["name"], "client_event_id");
+    assert_eq!(fields.pop().unwrap()["name"], "increment");
     fields.insert(2, serde_json::json!({"name": "source", "type": ["null", "string"], "default": null}));
     Schema::parse(&json).unwrap()
 });
@@ -395,11 +403,37 @@ fn a_record_of_an_older_schema_is_resolved_to_the_current_one() {
     record.extend(write(&OLDER, Value::Record(fields)));
 
     let resolved: TrackedEvent<'_> = decode(&WITH_OLDER, Framing::SingleObject, &record).unwrap();
-    assert_eq!(resolved, TrackedEvent { client_event_id: false, ..small_event() });
+    assert_eq!(resolved, TrackedEvent { increment: Increment::Event, ..small_event() });
 
     record.truncate(40);
     let truncated = decode::<TrackedEvent<'_>>(&WITH_OLDER, Framing::SingleObject, &record);
     assert!(matches!(truncated, Err(CodecError::Malformed(_))), "{truncated:?}");
+}
+
+/// The published version 1, which ends with `client_event_id`.
+#[test]
+fn an_event_of_the_first_schema_was_tracked() {
+    let (first, first_schema) = schema::TRACKED_EVENT.older[0];
+    proptest!(|(event in tracked_event())| {
+        let tracked = TrackedEvent { increment: Increment::Event, ..event };
+        let mut record = Vec::new();
+        tracked.encode(&mut record);
+        record.truncate(record.len() - 1);
+        record[2..HEADER].copy_from_slice(&first.to_le_bytes());
+        read(first_schema, &record[HEADER..]);
+        prop_assert_eq!(by_name(TrackedEvent::decode(&record).unwrap()), by_name(tracked));
+    });
+}
+
+#[test]
+fn an_unknown_increment_is_malformed() {
+    let mut record = Vec::new();
+    small_event().encode(&mut record);
+    for number in [6, 1, 3] {
+        *record.last_mut().unwrap() = number;
+        let decoded = TrackedEvent::decode(&record);
+        assert_eq!(decoded, Err(CodecError::Malformed("an unknown symbol of an enum")), "{number}");
+    }
 }
 
 /// The published version 1, which ends with `client_event_id`.

@@ -46,7 +46,7 @@ pub struct LintReport {
     pub metric_files: usize,
     /// Metrics after expansion, by data source and time frame.
     pub metrics: BTreeMap<(DataSource, TimeFrame), usize>,
-    /// Distinct counters the processor would keep.
+    /// Distinct counters that tracked events would change.
     pub counters: usize,
 }
 
@@ -84,12 +84,12 @@ pub fn lint<P: AsRef<str>>(paths: &[P]) -> LintReport {
         event_files,
         internal_events: definitions.events().filter(|event| event.internal_events).count(),
         metric_files,
-        counters: Matcher::new(&definitions).counters().len(),
+        counters: Matcher::new(&definitions).tracked_counters().len(),
         ..LintReport::default()
     };
     for metric in definitions.metrics() {
         *report.metrics.entry((metric.data_source, metric.time_frame)).or_default() += 1;
-        if is_sound && metric.is_counted() {
+        if is_sound && metric.is_tracked() {
             warn_about(&definitions, metric, &mut report.findings);
         }
     }

@@ -44,6 +44,13 @@ pub(super) fn load<P: AsRef<str>>(paths: &[P]) -> Loaded {
     loader.finish()
 }
 
+/// The files that `paths` name, each once, in order, and which paths name none.
+pub(super) fn files<P: AsRef<str>>(paths: &[P]) -> (Vec<PathBuf>, Vec<LoadError>) {
+    let mut loader = Loader::default();
+    let files = loader.files(paths);
+    (files, loader.errors)
+}
+
 impl Loader {
     /// The files that `paths` name, each once, in order.
     fn files<P: AsRef<str>>(&mut self, paths: &[P]) -> Vec<PathBuf> {
@@ -113,6 +120,7 @@ impl Loader {
 
     pub(super) fn finish(mut self) -> Loaded {
         self.index_internal_events();
+        self.definitions.collect_metric_events();
         self.check_key_paths();
         Loaded {
             definitions: self.definitions,

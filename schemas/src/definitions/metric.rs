@@ -7,7 +7,7 @@ use serde_yaml_ng::{Mapping, Value};
 
 use super::errors::LoadError;
 use super::fields::{self, Fields, nullable};
-use super::rules;
+use super::{increments, rules};
 use crate::counter::Counter;
 use crate::time_frame::TimeFrame;
 
@@ -26,9 +26,9 @@ pub struct Metric {
     pub data_category: DataCategory,
     /// The JSON type of its value.
     pub value_type: ValueType,
-    /// How its counters combine; `None` when it isn't computed from internal events.
+    /// How its counters combine; `None` when it isn't computed from counters.
     pub kind: Option<MetricKind>,
-    /// The counters it is made of; empty when it isn't computed from internal events.
+    /// The counters it is made of; empty when it isn't computed from counters.
     pub rules: Vec<Counter>,
     /// All fields as in the file, with `key_path` and `time_frame` those of this metric.
     pub document: Arc<Value>,
@@ -37,8 +37,14 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// Whether the metric is counted and reported: it is not removed, and comes from internal events.
+    /// Whether the metric is reported and read from counters: those of internal events, or of older clients'
+    /// increments (data sources `redis` and `redis_hll`).
     pub fn is_counted(&self) -> bool {
+        self.kind.is_some() && self.status != Status::Removed
+    }
+
+    /// Whether tracked events feed the metric's counters: it is not removed, and comes from internal events.
+    pub fn is_tracked(&self) -> bool {
         self.data_source == DataSource::InternalEvents && self.status != Status::Removed
     }
 }
@@ -225,10 +231,8 @@ fn read(fields: &mut Fields<'_, '_>, path: &Arc<str>, mapping: &Mapping) -> Opti
     check_status(fields, status);
     let (kind, rules) = match data_source {
         Some(DataSource::InternalEvents) => read_rules(fields, frames.as_ref())?,
-        Some(source) if status != Some(Status::Removed) => {
-            check_redis(fields, source);
-            (None, Vec::new())
-        }
+        Some(DataSource::Redis) if status != Some(Status::Removed) => read_redis(fields),
+        Some(DataSource::RedisHll) if status != Some(Status::Removed) => read_redis_hll(fields),
         _ => (None, Vec::new()),
     };
     let frames = frames?;
@@ -346,32 +350,43 @@ fn read_rules(
     Some((Some(kind), rules))
 }
 
-/// GitLab's `redis.json` and `redis_hll.json`. Removed metrics are exempt in both, the latter's exemption being a
-/// list of key paths that are all removed.
-fn check_redis(fields: &mut Fields<'_, '_>, source: DataSource) {
-    let (class, known): (_, &[&str]) = match source {
-        DataSource::Redis => ("RedisMetric", &["event", "prefix", "include_usage_prefix"]),
-        DataSource::RedisHll => ("RedisHLLMetric", &["events"]),
-        _ => return,
+/// GitLab's `redis.json`. Removed metrics are exempt.
+fn read_redis(fields: &mut Fields<'_, '_>) -> (Option<MetricKind>, Vec<Counter>) {
+    require_class(fields, "RedisMetric");
+    let Some(options) = fields.get("options").and_then(Value::as_mapping) else {
+        fields.error("options", "a mapping with event and prefix");
+        return (None, Vec::new());
     };
-    fields.required("instrumentation_class", class, |value| value.as_str().filter(|name| *name == class));
-    let options = fields.get("options").and_then(Value::as_mapping);
-    let Some(options) = options else {
-        if source == DataSource::Redis {
-            fields.error("options", "a mapping with event and prefix");
-        }
-        return;
-    };
-    fields.nested("options", options, |options| {
-        options.only(known);
-        if source == DataSource::RedisHll {
-            options.required("events", "a list of strings", fields::strings);
-        } else {
-            options.text("event");
-            options.required("prefix", "a string or null", nullable(Value::as_str));
-            options.optional("include_usage_prefix", "true or false", Value::as_bool);
-        }
+    let rule = fields.nested("options", options, |options| {
+        options.only(&["event", "prefix", "include_usage_prefix"]);
+        let event = options.text("event");
+        let prefix = options.required("prefix", "a string or null", nullable(Value::as_str)).flatten();
+        options.optional("include_usage_prefix", "true or false", Value::as_bool);
+        event.map(|event| increments::redis_total(prefix, event))
     });
+    (Some(MetricKind::Total), rule.into_iter().collect())
+}
+
+/// GitLab's `redis_hll.json`: the unique users of `options.events`, or of the rules in `events`. Removed metrics are
+/// exempt, the schema's exemption being a list of key paths that are all removed.
+fn read_redis_hll(fields: &mut Fields<'_, '_>) -> (Option<MetricKind>, Vec<Counter>) {
+    require_class(fields, "RedisHLLMetric");
+    let Some(options) = fields.get("options").and_then(Value::as_mapping) else {
+        if !fields.has("events") {
+            return (None, Vec::new());
+        }
+        return rules::parse(fields).map_or((None, Vec::new()), |(kind, rules)| (Some(kind), rules));
+    };
+    let rules = fields.nested("options", options, |options| {
+        options.only(&["events"]);
+        let events = options.required("events", "a list of strings", fields::strings).unwrap_or_default();
+        events.iter().filter_map(Value::as_str).map(increments::unique_users).collect()
+    });
+    (Some(MetricKind::Unique), rules)
+}
+
+fn require_class(fields: &mut Fields<'_, '_>, class: &str) {
+    fields.required("instrumentation_class", class, |value| value.as_str().filter(|name| *name == class));
 }
 
 /// One metric per frame. A listed frame suffixes the key path: `_weekly` for 7d, `_monthly` for 28d, nothing for

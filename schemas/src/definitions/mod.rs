@@ -7,17 +7,24 @@ mod errors;
 mod event;
 mod fields;
 pub mod generate;
+mod increments;
+mod legacy_names;
 mod lint;
 mod load;
 mod metric;
+mod redis_key;
 mod rules;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
 pub use self::errors::{LoadError, LoadErrors};
 pub use self::event::EventDefinition;
+pub use self::increments::IncrementTargets;
+pub use self::legacy_names::LegacyNames;
 pub use self::lint::{Finding, LintReport, Severity, lint};
 pub use self::metric::{DataCategory, DataSource, Metric, MetricKind, Status, ValueType};
 
@@ -28,6 +35,9 @@ pub struct Definitions {
     metrics: Vec<Metric>,
     /// The internal events' places in `events`, by name.
     internal_events: FxHashMap<String, usize>,
+    legacy_names: LegacyNames,
+    /// The names by which metrics of data source `redis` and `redis_hll` know their events.
+    metric_events: BTreeSet<String>,
 }
 
 impl Definitions {
