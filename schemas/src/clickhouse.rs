@@ -9,4 +9,6 @@ pub const MIGRATIONS: &[(u32, &str, &str)] = &[
     (5, "project_contributions", include_str!("../clickhouse/0005_project_contributions.sql")),
     (6, "directory", include_str!("../clickhouse/0006_directory.sql")),
     (7, "service_pings", include_str!("../clickhouse/0007_service_pings.sql")),
+    (8, "increments", include_str!("../clickhouse/0008_increments.sql")),
+    (9, "collector", include_str!("../clickhouse/0009_collector.sql")),
 ];
