@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod cube;
+pub mod dictionary;
 pub mod events;
 pub mod metric_definitions;
 pub mod metrics;

@@ -14,7 +14,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::state::QueryState;
-use crate::{cube, events, metric_definitions};
+use crate::{cube, dictionary, events, metric_definitions};
 
 /// All endpoints of the query service, with absolute paths, and their document, ready to merge with those of other
 /// services. Paths that nobody offers are the outermost router's affair.
@@ -34,6 +34,7 @@ fn routes() -> Routes<QueryState> {
         .routes(routes!(metric_definitions::metric_definitions))
         .secured(Security::Token(cube::http::SCOPES), routes!(cube::http::get_load, cube::http::post_load))
         .merge(events::http::routes())
+        .merge(dictionary::http::routes())
 }
 
 /// Serves the query service alone on a bound listener until `shutdown`, then lets requests under way finish.

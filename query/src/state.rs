@@ -9,6 +9,7 @@ use tally_service::api::{Access, BodyReader};
 
 use crate::config::QueryConfig;
 use crate::cube::Model;
+use crate::dictionary::Dictionary;
 use crate::metric_definitions::MetricDefinitionTexts;
 use crate::metrics::QueryMetrics;
 use crate::warehouse::Warehouse;
@@ -37,6 +38,7 @@ pub struct Shared {
     pub(crate) warehouse: Warehouse,
     pub(crate) metrics: QueryMetrics,
     pub(crate) definition_texts: MetricDefinitionTexts,
+    pub(crate) dictionary: Dictionary,
     pub(crate) model: Model,
 }
 
@@ -45,6 +47,7 @@ impl QueryState {
     pub fn new(config: QueryConfig, deps: Deps) -> Self {
         Self(Arc::new(Shared {
             warehouse: deps.warehouse,
+            dictionary: Dictionary::new(Arc::clone(&deps.definitions)),
             definition_texts: MetricDefinitionTexts::new(deps.definitions),
             model: Model::built_in(),
             access: deps.access,

@@ -59,7 +59,9 @@ impl GeneratedFile {
         }
         let mut file = match File::create_new(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(WriteError::Exists(path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(WriteError::Exists(path));
+            }
             Err(error) => return Err(refused(error)),
         };
         file.write_all(self.text.as_bytes()).and_then(|()| file.sync_all()).map_err(refused)?;
@@ -74,7 +76,11 @@ impl GeneratedFile {
 
 /// The file with these fields in this order, unless something was wrong.
 fn finish(path: String, document: &Mapping, errors: Vec<LoadError>) -> Result<GeneratedFile, LoadErrors> {
-    if errors.is_empty() { Ok(GeneratedFile { path, text: yaml::emit(document) }) } else { Err(LoadErrors(errors)) }
+    if errors.is_empty() {
+        Ok(GeneratedFile { path, text: yaml::emit(document) })
+    } else {
+        Err(LoadErrors(errors))
+    }
 }
 
 /// The document as the loader shall judge it: whoever leaves the URL to do knows what is missing.
@@ -114,7 +120,11 @@ fn list(texts: &[String]) -> Value {
 }
 
 /// Refuses texts that people write and that would not stand in one line.
-fn check_lines<'a>(path: &Arc<str>, texts: impl IntoIterator<Item = (String, &'a str)>, errors: &mut Vec<LoadError>) {
+fn check_lines<'a>(
+    path: &Arc<str>,
+    texts: impl IntoIterator<Item = (String, &'a str)>,
+    errors: &mut Vec<LoadError>,
+) {
     for (field, text) in texts {
         if text.trim().is_empty() || text.trim() != text || text.chars().any(char::is_control) {
             errors.push(error(path, field, "one line of text without blanks around it", format!("{text:?}")));
@@ -122,7 +132,12 @@ fn check_lines<'a>(path: &Arc<str>, texts: impl IntoIterator<Item = (String, &'a
     }
 }
 
-fn error(path: &Arc<str>, field: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> LoadError {
+fn error(
+    path: &Arc<str>,
+    field: impl Into<String>,
+    expected: impl Into<String>,
+    got: impl Into<String>,
+) -> LoadError {
     LoadError { path: Arc::clone(path), field: field.into(), expected: expected.into(), got: got.into() }
 }
 
