@@ -48,6 +48,23 @@ described! {
         ],
     });
 
+    /// The body of `increment_counter` and `increment_unique_users`.
+    pub(crate) struct IncrementEvent = json!({
+        "type": "object",
+        "required": ["event"],
+        "properties": {"event": event_name()},
+    });
+
+    /// The same as a form.
+    pub(crate) struct IncrementEventForm = json!({
+        "type": "object",
+        "required": ["event"],
+        "properties": {"event": {"type": "string"}},
+    });
+
+    /// The number 200.
+    pub(crate) struct Incremented = json!({"type": "integer", "enum": [200]});
+
     /// The body of `contributions`: one record or many.
     pub(crate) struct Contributions = json!({
         "anyOf": [
@@ -74,12 +91,7 @@ fn event() -> Value {
         "type": "object",
         "required": ["event"],
         "properties": {
-            "event": {
-                "type": ["string", "number", "boolean", "null"],
-                "maxLength": 255,
-                "description": "The event's name",
-                "example": "view_dashboard",
-            },
+            "event": event_name(),
             "namespace_id": integer("Where it happened"),
             "project_id": integer("Where it happened"),
             "additional_properties": {
@@ -93,6 +105,15 @@ fn event() -> Value {
                 "When it happened, within the last seven days; now by default",
             ),
         },
+    })
+}
+
+fn event_name() -> Value {
+    json!({
+        "type": ["string", "number", "boolean", "null"],
+        "maxLength": 255,
+        "description": "The event's name",
+        "example": "view_dashboard",
     })
 }
 

@@ -8,6 +8,7 @@ mod append;
 mod config;
 mod contributions;
 mod document;
+mod increment;
 mod metrics;
 mod parse;
 mod service;

@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use crate::config::{IngestConfig, InvalidConfig};
 use crate::contributions;
+use crate::increment;
 use crate::metrics::Metrics;
 use crate::track;
 
@@ -114,6 +115,8 @@ fn routes() -> Routes<Ingest> {
     Routes::new()
         .secured(Security::Token(track::TRACKING), routes!(track::track_event))
         .secured(Security::Token(track::TRACKING), routes!(track::track_events))
+        .secured(Security::Token(increment::INCREMENTING), routes!(increment::increment_counter))
+        .secured(Security::Token(increment::INCREMENTING), routes!(increment::increment_unique_users))
         .secured(Security::Token(contributions::POSTING), routes!(contributions::post))
 }
 

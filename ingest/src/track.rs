@@ -75,11 +75,12 @@ pub(crate) async fn track_events(
     track(ingest, &caller, list.events, wants_verdicts).await
 }
 
-fn rules<'c>(ingest: &'c Inner, caller: &Caller) -> Rules<'c> {
+pub(crate) fn rules<'c>(ingest: &'c Inner, caller: &Caller) -> Rules<'c> {
     Rules { limits: &ingest.config, administrator: caller.0.admin }
 }
 
-fn refuse(failures: Failures, naming: Naming, ingest: &Inner) -> Result<(), ApiError> {
+/// Nothing if nothing is wrong, or else the answer that says all of it.
+pub(crate) fn refuse(failures: Failures, naming: Naming, ingest: &Inner) -> Result<(), ApiError> {
     if failures.is_empty() {
         return Ok(());
     }

@@ -126,6 +126,11 @@ impl Failures {
         self.0 |= other.0;
     }
 
+    /// Those of the parameter `event` only.
+    pub(crate) fn of_event(self) -> Self {
+        Self(self.0 & Self::of(&[Failure::EventMissing, Failure::EventInvalid, Failure::EventTooLong]).0)
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -152,6 +157,7 @@ mod tests {
             "events is invalid, events[event] is missing, events[namespace_id] is invalid, \
              events[project_id] is invalid"
         );
+        assert_eq!(failures.of_event(), Failures::of(&[Failure::EventMissing]));
         assert_eq!(
             Failures::of(&[Failure::EventIdInvalid]).message(Naming::Single, &limits),
             "event_id is invalid"

@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::app::App;
 
 const EVENT: &str = "/api/v4/usage_data/track_event";
+const COUNTER: &str = "/api/v4/usage_data/increment_counter";
+const UNIQUE_USERS: &str = "/api/v4/usage_data/increment_unique_users";
 
 #[tokio::test]
 async fn a_request_is_judged_by_its_token_before_its_body() {
@@ -35,6 +37,11 @@ async fn a_request_is_judged_by_its_token_before_its_body() {
             403,
             scope("api ai_workflows"),
         ),
+        (COUNTER, None, 401, unauthorized.clone()),
+        (UNIQUE_USERS, None, 401, unauthorized.clone()),
+        (COUNTER, Some(("PRIVATE-TOKEN", "glpat-ai")), 403, scope("api")),
+        (UNIQUE_USERS, Some(("PRIVATE-TOKEN", "glpat-ai")), 403, scope("api")),
+        (COUNTER, Some(("PRIVATE-TOKEN", "glpat-reader")), 403, scope("api")),
         ("/api/v4/tally/contributions", Some(("PRIVATE-TOKEN", "glpat-ai")), 403, scope("api")),
         ("/api/v4/tally/contributions", None, 401, unauthorized),
     ];

@@ -9,5 +9,6 @@ mod contract;
 mod contributions;
 mod durability;
 mod extensions;
+mod increments;
 mod overload;
 mod serving;
