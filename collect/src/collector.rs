@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use prometheus::Registry;
+use tally_service::api::{BodyLimits, BodyReader};
 use tally_service::clock::Clock;
 use tally_store::Store;
+use tokio::sync::Semaphore;
 
 use crate::config::CollectConfig;
 use crate::metrics::Metrics;
+use crate::storage::Storage;
+use crate::version::{CheckLog, ReleasesFile};
+pub use crate::version::ReleasesError;
 
 /// Everything the collector stands on, passed in.
 pub struct Dependencies {
@@ -25,6 +30,9 @@ pub enum StartError {
     /// The registry already has these metrics.
     #[error("the collector's metrics can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The releases file can't be used.
+    #[error("collect.releases_file {0}")]
+    Releases(#[from] ReleasesError),
 }
 
 /// The collector's shared state; cloning shares it.
@@ -33,9 +41,17 @@ pub struct Collector(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) config: CollectConfig,
-    pub(crate) store: Store,
+    pub(crate) storage: Storage,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
+    /// Reads payloads.
+    pub(crate) bodies: BodyReader,
+    /// Reads reports, which are smaller.
+    pub(crate) reports: BodyReader,
+    /// Places for uploads by form.
+    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) releases: ReleasesFile,
+    pub(crate) checks: CheckLog,
 }
 
 impl Collector {
@@ -43,9 +59,27 @@ impl Collector {
     pub fn new(config: CollectConfig, dependencies: Dependencies) -> Result<Self, StartError> {
         let metrics = Metrics::new(&dependencies.registry)?;
         let Dependencies { store, clock, .. } = dependencies;
-        Ok(Self(Arc::new(Inner { config, store, clock, metrics })))
+        let storage = Storage::new(store, config.store_timeout_s);
+        let report_limits = BodyLimits {
+            max_body_bytes: config.max_report_bytes,
+            max_decompressed_bytes: config.max_report_bytes,
+            ..config.body.clone()
+        };
+        Ok(Self(Arc::new(Inner {
+            bodies: BodyReader::new(config.body.clone(), metrics.in_flight_bytes.clone()),
+            reports: BodyReader::new(report_limits, metrics.in_flight_bytes.clone()),
+            uploads: Arc::new(Semaphore::new(config.max_uploads)),
+            releases: ReleasesFile::open(&config.releases_file)?,
+            checks: CheckLog::new(storage.clone(), metrics.lost_version_checks.clone()),
+            storage,
+            clock,
+            metrics,
+            config,
+        })))
     }
 
     /// Stores version checks that are still waiting to be stored together. To be called before the process ends.
-    pub async fn flush(&self) {}
+    pub async fn flush(&self) {
+        self.0.checks.flush().await;
+    }
 }

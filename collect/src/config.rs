@@ -1,4 +1,4 @@
-//! The collector's own settings. Where ClickHouse is, and what a connection may take, is the process's configuration.
+//! The collector's own settings. Where it listens and where ClickHouse is, is the process's configuration.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,6 @@ use tally_service::api::BodyLimits;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CollectConfig {
-    /// Where `tally collect` listens, `host:port`.
-    pub listen: String,
     /// A YAML list of releases (`version`, `date`, `security`) that the version check compares with; read again when it
     /// changes. Empty: no version check.
     pub releases_file: PathBuf,
@@ -32,7 +30,6 @@ pub struct CollectConfig {
 impl Default for CollectConfig {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8085".to_owned(),
             releases_file: PathBuf::new(),
             min_instances: 3,
             instance_window_days: 90,

@@ -22,14 +22,16 @@ struct UploadPage {
     max_megabytes: usize,
 }
 
+/// A payload that was taken, for the page that says so.
 #[derive(Template)]
 #[template(path = "received.html")]
-struct ReceivedPage<'a> {
-    usage_data_id: u64,
-    uuid: &'a str,
-    recorded_at: &'a str,
-    is_compared: bool,
-    rows: &'a [ScoreRow],
+pub(crate) struct Receipt<'a> {
+    pub(crate) usage_data_id: u64,
+    pub(crate) uuid: &'a str,
+    pub(crate) recorded_at: &'a str,
+    /// Whether there are enough other instances to compare with.
+    pub(crate) is_compared: bool,
+    pub(crate) rows: &'a [ScoreRow],
 }
 
 /// One feature of the `DevOps` score as a row of a table.
@@ -88,15 +90,8 @@ pub(crate) fn upload(max_bytes: usize) -> Response {
 }
 
 /// What became of a manual upload that was taken.
-pub(crate) fn received(
-    usage_data_id: u64,
-    uuid: &str,
-    recorded_at: &str,
-    is_compared: bool,
-    rows: &[ScoreRow],
-) -> Response {
-    let received = ReceivedPage { usage_data_id, uuid, recorded_at, is_compared, rows };
-    page(StatusCode::CREATED, &received)
+pub(crate) fn received(receipt: &Receipt<'_>) -> Response {
+    page(StatusCode::CREATED, receipt)
 }
 
 /// What became of a manual upload that was not.

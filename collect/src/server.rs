@@ -12,7 +12,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::collector::Collector;
-use crate::pages;
+use crate::{pages, reports, usage_data, version};
 
 /// Bytes that a form's parts may take beside the file in it.
 const FORM_OVERHEAD_BYTES: usize = 64 * 1024;
@@ -34,7 +34,16 @@ pub fn document() -> OpenApi {
 }
 
 fn routes() -> Routes<Collector> {
-    Routes::new().routes(routes!(pages::index))
+    Routes::new()
+        .routes(routes!(pages::index))
+        .routes(routes!(pages::stylesheet))
+        .routes(routes!(usage_data::post_usage_data))
+        .routes(routes!(usage_data::new_usage_data, usage_data::upload_usage_data))
+        .routes(routes!(reports::post_metadata))
+        .routes(routes!(reports::post_errors))
+        .routes(routes!(version::check_svg))
+        .routes(routes!(version::check_png))
+        .routes(routes!(version::check_json))
 }
 
 /// Serves the collector alone on a bound listener until `shutdown`, then lets requests under way finish.
