@@ -62,8 +62,8 @@ impl Increment {
     }
 
     /// The number in records and tables.
-    pub const fn number(self) -> i8 {
-        self as i8
+    pub const fn number(self) -> u8 {
+        self as u8
     }
 }
 

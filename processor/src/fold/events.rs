@@ -1,10 +1,11 @@
-//! Tracked events: each becomes a raw row, and what the definitions make of it is added to the aggregates.
+//! Tracked events and increments of older clients: each becomes a raw row, and what the definitions make of it is added to
+//! the aggregates. An increment changes what it asks for and nothing else.
 
 use std::sync::Arc;
 
 use tally_eventlog::LogRecord;
 use tally_schemas::{
-    CounterId, CounterKind, DropReason, EventMatcher, Framing, Matcher, TrackedEvent, topics,
+    CounterId, CounterKind, DropReason, EventMatcher, Framing, Increment, Matcher, TrackedEvent, topics,
 };
 
 use super::batch_rows::BatchRows;
@@ -26,6 +27,7 @@ const COLUMNS: &[&str] = &[
     "send_to_snowplow",
     "timestamp_clamped",
     "client_event_id",
+    "increment",
     "partition",
     "offset",
 ];
@@ -99,6 +101,9 @@ impl EventsFold {
     fn add_event(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
         self.write_row(record, event, day);
         let plan = Arc::clone(&self.plan);
+        if event.increment != Increment::Event {
+            return self.increment(&plan.matcher, event, day);
+        }
         match plan.matcher.lookup(&event.name) {
             Some(matcher) => self.count(&plan.matcher, matcher, event, day),
             // GitLab accepts an event without a name and counts nothing; so does Tally, and says so.
@@ -119,6 +124,18 @@ impl EventsFold {
         }
     }
 
+    fn increment(&mut self, matcher: &Matcher, event: &TrackedEvent<'_>, day: u16) {
+        let Some(counters) = matcher.increment(event.increment, &event.name) else {
+            return self.rows.drop_by(DropReason::UnknownEvent, 1);
+        };
+        for &id in counters {
+            match Matcher::increment_effect(event.increment, event.user_id) {
+                Some(effect) => self.aggregates.apply(day, id, effect),
+                None => self.rows.drop_by(DropReason::MissingIdentifier, 1),
+            }
+        }
+    }
+
     fn write_row(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
         let partition = self.rows.partition;
         let rows = self.rows.row(day, event.received_at);
@@ -133,6 +150,7 @@ impl EventsFold {
         rows.bool(event.send_to_snowplow);
         rows.bool(event.timestamp_clamped);
         rows.bool(event.client_event_id);
+        rows.u8(event.increment.number());
         rows.u32(partition);
         rows.u64(record.offset);
         rows.end_row();

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use tally_eventlog::LogRecord;
 use tally_schemas::contribution::Action;
 use tally_schemas::{
-    Contribution, Definitions, DropReason, Framing, Increment, Matcher, PropertyValue, TrackedEvent,
+    Contribution, Definitions, DropReason, Framing, Increment, LegacyNames, Matcher, PropertyValue,
+    TrackedEvent, identifier_hash,
 };
 use uuid::Uuid;
 
@@ -19,7 +20,10 @@ const NOV_20_2026: i64 = 1_795_132_800_000;
 const DAY_MS: i64 = 86_400_000;
 
 fn folder() -> EventsFolder {
-    EventsFolder::new(Matcher::new(&Definitions::built_in()), Framing::SingleObject)
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
+    let names = LegacyNames::load(&[format!("{package}/src/fold/fixtures/legacy_names.yml")]).unwrap();
+    let definitions = Definitions::built_in().with_legacy_names(names);
+    EventsFolder::new(Matcher::new(&definitions), Framing::SingleObject)
 }
 
 fn event(
@@ -28,7 +32,26 @@ fn event(
     user_id: i64,
     properties: Vec<(&'static str, PropertyValue<'static>)>,
 ) -> Vec<u8> {
-    let event = TrackedEvent {
+    encoded(&tracked(name, timestamp, user_id, properties))
+}
+
+fn increment(increment: Increment, name: &str, user_id: Option<i64>) -> Vec<u8> {
+    encoded(&TrackedEvent { increment, user_id, ..tracked(name, NOV_20_2026, 1, vec![]) })
+}
+
+fn encoded(event: &TrackedEvent<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    event.encode(&mut bytes);
+    bytes
+}
+
+fn tracked(
+    name: &str,
+    timestamp: i64,
+    user_id: i64,
+    properties: Vec<(&'static str, PropertyValue<'static>)>,
+) -> TrackedEvent<'static> {
+    TrackedEvent {
         event_id: Uuid::from_u128(1),
         name: name.to_owned().into(),
         timestamp,
@@ -41,10 +64,7 @@ fn event(
         timestamp_clamped: false,
         client_event_id: false,
         increment: Increment::Event,
-    };
-    let mut bytes = Vec::new();
-    event.encode(&mut bytes);
-    bytes
+    }
 }
 
 fn records(values: &[Vec<u8>]) -> Vec<LogRecord> {
@@ -89,6 +109,24 @@ fn counters(folded: &Folded) -> BTreeMap<(u16, String), (u64, i128)> {
     read
 }
 
+/// The rows of `uniques`, read back: (day, counter) -> hashes.
+fn uniques(folded: &Folded) -> BTreeMap<(u16, String), Vec<u64>> {
+    let mut read = BTreeMap::new();
+    for insert in of_table(folded, "uniques") {
+        let mut rest = &insert.body[..];
+        while !rest.is_empty() {
+            let day = u16::from_le_bytes(rest[..2].try_into().unwrap());
+            let (name, after) = rest[3..].split_at(usize::from(rest[2]));
+            assert!(after[0] < 128, "the test's counters have few identifiers");
+            let (hashes, after) = after[1..].split_at(8 * usize::from(after[0]));
+            let hashes = hashes.chunks(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+            read.insert((day, String::from_utf8(name.to_vec()).unwrap()), hashes.collect());
+            rest = after;
+        }
+    }
+    read
+}
+
 fn any_event() -> impl Strategy<Value = Vec<u8>> {
     let names =
         prop::sample::select(vec!["view_dashboard", "run_pipeline", "create_work_item", "never_defined"]);
@@ -99,10 +137,14 @@ fn any_event() -> impl Strategy<Value = Vec<u8>> {
         Just(PropertyValue::Null),
     ];
     let labels = prop::sample::select(vec!["success", "failed", "incident", "ü"]);
-    (names, 0_i64..60, 1_i64..9, values, labels).prop_map(|(name, days_back, user_id, value, label)| {
-        let properties = vec![("value", value), ("label", PropertyValue::String(label.into()))];
-        event(name, NOV_20_2026 - days_back * DAY_MS, user_id, properties)
-    })
+    let increments = prop::sample::select(&Increment::ALL[..]);
+    (names, 0_i64..60, 1_i64..9, values, labels, increments).prop_map(
+        |(name, days_back, user_id, value, label, increment)| {
+            let properties = vec![("value", value), ("label", PropertyValue::String(label.into()))];
+            let event = tracked(name, NOV_20_2026 - days_back * DAY_MS, user_id, properties);
+            encoded(&TrackedEvent { increment, ..event })
+        },
+    )
 }
 
 proptest! {
@@ -164,6 +206,60 @@ fn an_event_that_no_definition_knows_is_kept_and_counted_nowhere() {
     let folded = fold(&records(&[event("never_defined", NOV_20_2026, 1, vec![])]));
     let tables: Vec<&str> = folded.inserts.iter().map(|insert| insert.table).collect();
     assert_eq!(tables, ["events"]);
+    assert_eq!(folded.drops, BTreeMap::from([(DropReason::UnknownEvent, 1)]));
+}
+
+#[test]
+fn an_increment_changes_what_it_asks_for_and_nothing_else() {
+    use Increment::{Total, UniqueUsers};
+
+    let table = [
+        (Total, "run_pipeline", "run_pipeline"),
+        (Total, "pipelines_run", "run_pipeline"),
+        (Total, "view_dashboard", "view_dashboard"),
+        (Total, "i_nothing_here", "i_nothing_here"),
+        (UniqueUsers, "view_dashboard", "view_dashboard.unique(user.id)"),
+        (UniqueUsers, "i_dashboard_viewed", "view_dashboard.unique(user.id)"),
+        // Of an event that no metric counts users of.
+        (UniqueUsers, "create_work_item", "create_work_item.unique(user.id)"),
+        (UniqueUsers, "pipelines_run", "pipelines_run.unique(user.id)"),
+        (UniqueUsers, "i_nothing_here", "i_nothing_here.unique(user.id)"),
+    ];
+    let today = (NOV_20_2026 / DAY_MS) as u16;
+    for (kind, name, counter) in table {
+        let folded = fold(&records(&[increment(kind, name, Some(7)), increment(kind, name, Some(7))]));
+        let key = (today, counter.to_owned());
+        let (counts, hashes) = match kind {
+            Total => (BTreeMap::from([(key, (2, 0))]), BTreeMap::new()),
+            _ => (BTreeMap::new(), BTreeMap::from([(key, vec![identifier_hash(7)])])),
+        };
+        assert_eq!((counters(&folded), uniques(&folded)), (counts, hashes), "{kind:?} {name}");
+        assert_eq!(folded.drops, BTreeMap::new(), "{kind:?} {name}");
+        assert_eq!(of_table(&folded, "events")[0].rows, 2, "{kind:?} {name}");
+    }
+}
+
+#[test]
+fn an_increment_that_can_not_be_counted_is_kept_with_its_reason() {
+    use Increment::{Total, UniqueUsers};
+
+    let table = [
+        (Total, "never_defined", Some(7), DropReason::UnknownEvent),
+        (Total, "", Some(7), DropReason::UnknownEvent),
+        (UniqueUsers, "never_defined", Some(7), DropReason::UnknownEvent),
+        (UniqueUsers, "view_dashboard", None, DropReason::MissingIdentifier),
+    ];
+    for (kind, name, user_id, reason) in table {
+        let folded = fold(&records(&[increment(kind, name, user_id)]));
+        let tables: Vec<&str> = folded.inserts.iter().map(|insert| insert.table).collect();
+        assert_eq!(tables, ["events"], "{kind:?} {name}");
+        assert_eq!(folded.drops, BTreeMap::from([(reason, 1)]), "{kind:?} {name}");
+    }
+}
+
+#[test]
+fn a_tracked_event_of_a_legacy_name_is_unknown() {
+    let folded = fold(&records(&[event("i_dashboard_viewed", NOV_20_2026, 1, vec![])]));
     assert_eq!(folded.drops, BTreeMap::from([(DropReason::UnknownEvent, 1)]));
 }
 

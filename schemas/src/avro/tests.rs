@@ -166,7 +166,7 @@ fn avro_value(event: &TrackedEvent<'_>) -> Value {
 }
 
 fn avro_increment(increment: Increment) -> Value {
-    Value::Enum(increment.number().try_into().unwrap(), increment.as_str().to_owned())
+    Value::Enum(increment.number().into(), increment.as_str().to_owned())
 }
 
 fn avro_option(value: Option<i64>) -> Value {
