@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clickhouse::error::Error as ClientError;
 use clickhouse::query::Query;
-use clickhouse::{Client, RowOwned, RowRead};
+use clickhouse::{Client, QuerySummary, RowOwned, RowRead};
 use tally_service::api::ApiError;
 use tally_store::Store;
 
@@ -90,6 +90,35 @@ impl Warehouse {
             read_texts(&cursor.collect().await?)
         };
         self.measured(purpose, read).await
+    }
+
+    /// The first row of a statement whose columns are all strings or null, and how many rows ClickHouse read for it, where
+    /// it says so.
+    pub async fn row(
+        &self,
+        purpose: &'static str,
+        statement: &Statement,
+    ) -> Result<(Vec<Option<String>>, Option<u64>), WarehouseError> {
+        let read = async {
+            let mut cursor = self.prepare(statement).fetch_bytes("JSONCompactEachRow")?;
+            let rows = read_texts(&cursor.collect().await?)?;
+            let rows_read = cursor.summary().and_then(QuerySummary::read_rows);
+            let row = rows.into_iter().next();
+            Ok((row.ok_or_else(|| WarehouseError::Undecodable("no row".to_owned()))?, rows_read))
+        };
+        self.measured(purpose, read).await
+    }
+
+    /// The same database for SQL that isn't Tally's own: nothing can be written or reconfigured by it, and a query ends
+    /// after `max_seconds`.
+    #[must_use]
+    pub fn read_only(&self, max_seconds: u32) -> Self {
+        let client = self
+            .client
+            .clone()
+            .with_setting("readonly", "1")
+            .with_setting("max_execution_time", max_seconds.to_string());
+        Self { client, metrics: self.metrics.clone() }
     }
 
     fn prepare(&self, statement: &Statement) -> Query {

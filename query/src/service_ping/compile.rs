@@ -1,4 +1,4 @@
-//! Compiles a plan into its few statements. Totals and sums are one query over all counters, unique counts of lone
+//! Compiles a plan's counters into a few statements. Totals and sums are one query over all counters, unique counts of lone
 //! counters another. Unions of several counters are merged by ClickHouse, too, which gets the mapping from union to
 //! counter as bound arrays.
 
@@ -12,7 +12,7 @@ use crate::statement::{Parameter, Statement};
 /// (`http_max_field_value_size`), with quotes and escapes on top of the names themselves.
 const MAPPING_BYTES: usize = 64 * 1024;
 
-/// The statements of one ping.
+/// The statements about counters of one ping.
 #[derive(Debug)]
 pub(super) struct Statements {
     /// Rows of (counter, three counts, three sums as text).
@@ -26,6 +26,7 @@ pub(super) struct Statements {
 }
 
 impl Statements {
+    /// How many there are.
     pub fn count(&self) -> usize {
         2 + usize::from(self.unique_totals.is_some()) + self.unions.len()
     }
@@ -146,14 +147,14 @@ fn mappings(plan: &Plan) -> Vec<Mapping> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{PlannedMetric, Source};
+    use super::super::source::Source;
+    use super::super::tests::planned;
     use super::*;
 
     fn plan(unions: Vec<Vec<String>>) -> Plan {
         let source =
             Source::UniqueTotals { property: "label".into(), counters: vec!["t.totals(label)".into()] };
-        let metric = PlannedMetric { key_path: "a".into(), time_frame: TimeFrame::All, source };
-        Plan { metrics: vec![metric], unions }
+        Plan { metrics: vec![planned("a", TimeFrame::All, source)], unions }
     }
 
     #[test]

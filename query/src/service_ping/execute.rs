@@ -1,6 +1,8 @@
-//! Runs a ping's statements and gathers what the tables answered, by counter and by union.
+//! Runs what a ping needs, at once: the statements about counters, one for all SQL, and Prometheus. What fails, fails for
+//! the metrics that needed it, and says why.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -10,20 +12,52 @@ use crate::statement::Statement;
 use crate::warehouse::{Warehouse, WarehouseError};
 
 /// Label of the ping's queries in the metrics.
-const PURPOSE: &str = "service_ping";
+pub(super) const PURPOSE: &str = "service_ping";
 
-/// What the tables hold: per counter the numbers of the last week, the last four weeks, and all time.
-#[derive(Debug, Default)]
-pub struct Readings {
-    pub(super) counts: HashMap<String, [u64; 3]>,
+/// What was read, or the text of why not, and how long it took.
+#[derive(Clone, Debug)]
+pub(super) struct Reading<T> {
+    pub rows: Result<T, String>,
+    pub elapsed: Duration,
+}
+
+impl<T: Default> Default for Reading<T> {
+    fn default() -> Self {
+        Self { rows: Ok(T::default()), elapsed: Duration::ZERO }
+    }
+}
+
+impl<T> Reading<T> {
+    /// Waits for `read` and takes the time.
+    pub async fn of(read: impl Future<Output = Result<T, WarehouseError>>) -> Self {
+        let started = Instant::now();
+        let rows = read.await.map_err(|error| error.to_string());
+        Self { rows, elapsed: started.elapsed() }
+    }
+}
+
+/// A counter's numbers of the last week, the last four weeks, and all time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Numbers {
+    pub counts: [u64; 3],
     /// In billionths, so that adding them up is exact.
-    pub(super) sums: HashMap<String, [i128; 3]>,
+    pub sums: [i128; 3],
+}
+
+/// A value of a counted property, and how often it occurred in each window.
+pub(super) type ValueCounts = (String, [u64; 3]);
+
+/// What the tables hold about counters.
+#[derive(Debug, Default)]
+pub(super) struct CounterReadings {
+    /// By counter.
+    pub numbers: Reading<HashMap<String, Numbers>>,
     /// By counter: the estimates for the last week and the last four weeks.
-    pub(super) uniques: HashMap<String, [u64; 2]>,
+    pub uniques: Reading<HashMap<String, [u64; 2]>>,
     /// By union: the same.
-    pub(super) unions: HashMap<usize, [u64; 2]>,
+    pub unions: Reading<HashMap<usize, [u64; 2]>>,
     /// By counter: each value and how often it occurred.
-    pub(super) unique_totals: HashMap<String, Vec<(String, [u64; 3])>>,
+    pub unique_totals: Reading<HashMap<String, Vec<ValueCounts>>>,
 }
 
 #[derive(Row, Deserialize)]
@@ -61,47 +95,58 @@ struct UnionRow {
 }
 
 /// Runs the statements at once: each keeps about one core busy.
-pub(super) async fn execute(
+pub(super) async fn execute(warehouse: &Warehouse, statements: &Statements) -> CounterReadings {
+    let (numbers, unique_totals, uniques, unions) = tokio::join!(
+        Reading::of(numbers(warehouse, &statements.counters)),
+        Reading::of(totals(warehouse, statements.unique_totals.as_ref())),
+        Reading::of(uniques(warehouse, &statements.uniques)),
+        Reading::of(unions(warehouse, &statements.unions)),
+    );
+    CounterReadings { numbers, uniques, unions, unique_totals }
+}
+
+async fn numbers(
     warehouse: &Warehouse,
-    statements: &Statements,
-) -> Result<Readings, WarehouseError> {
-    let (counters, unique_totals, uniques, unions) = tokio::try_join!(
-        warehouse.rows::<CounterRow>(PURPOSE, &statements.counters),
-        totals(warehouse, statements.unique_totals.as_ref()),
-        warehouse.rows::<UniqueRow>(PURPOSE, &statements.uniques),
-        unions(warehouse, &statements.unions),
-    )?;
-    let mut readings = Readings::default();
-    for row in counters {
+    statement: &Statement,
+) -> Result<HashMap<String, Numbers>, WarehouseError> {
+    let rows = warehouse.rows::<CounterRow>(PURPOSE, statement).await?;
+    let numbers = |row: CounterRow| {
         let sums = [&row.sum_week, &row.sum_month, &row.sum_all].map(|text| billionths(text));
-        readings.counts.insert(row.counter.clone(), [row.count_week, row.count_month, row.count_all]);
-        readings.sums.insert(row.counter, sums);
-    }
-    for row in unique_totals {
-        let counts = [row.week, row.month, row.all];
-        readings.unique_totals.entry(row.counter).or_default().push((row.value, counts));
-    }
-    readings.uniques = uniques.into_iter().map(|row| (row.counter, [row.week, row.month])).collect();
-    readings.unions = unions.into_iter().map(|row| (row.number as usize, [row.week, row.month])).collect();
-    Ok(readings)
+        (row.counter, Numbers { counts: [row.count_week, row.count_month, row.count_all], sums })
+    };
+    Ok(rows.into_iter().map(numbers).collect())
 }
 
 async fn totals(
     warehouse: &Warehouse,
     statement: Option<&Statement>,
-) -> Result<Vec<TotalsRow>, WarehouseError> {
-    match statement {
-        Some(statement) => warehouse.rows(PURPOSE, statement).await,
-        None => Ok(Vec::new()),
+) -> Result<HashMap<String, Vec<ValueCounts>>, WarehouseError> {
+    let mut totals: HashMap<String, Vec<ValueCounts>> = HashMap::new();
+    let Some(statement) = statement else { return Ok(totals) };
+    for row in warehouse.rows::<TotalsRow>(PURPOSE, statement).await? {
+        totals.entry(row.counter).or_default().push((row.value, [row.week, row.month, row.all]));
     }
+    Ok(totals)
 }
 
-async fn unions(warehouse: &Warehouse, statements: &[Statement]) -> Result<Vec<UnionRow>, WarehouseError> {
-    let mut rows = Vec::new();
+async fn uniques(
+    warehouse: &Warehouse,
+    statement: &Statement,
+) -> Result<HashMap<String, [u64; 2]>, WarehouseError> {
+    let rows = warehouse.rows::<UniqueRow>(PURPOSE, statement).await?;
+    Ok(rows.into_iter().map(|row| (row.counter, [row.week, row.month])).collect())
+}
+
+async fn unions(
+    warehouse: &Warehouse,
+    statements: &[Statement],
+) -> Result<HashMap<usize, [u64; 2]>, WarehouseError> {
+    let mut unions = HashMap::new();
     for statement in statements {
-        rows.append(&mut warehouse.rows(PURPOSE, statement).await?);
+        let rows = warehouse.rows::<UnionRow>(PURPOSE, statement).await?;
+        unions.extend(rows.into_iter().map(|row| (row.number as usize, [row.week, row.month])));
     }
-    Ok(rows)
+    Ok(unions)
 }
 
 /// ClickHouse's text of a `Decimal(38, 9)`, which leaves out trailing zeros, in billionths.

@@ -1,9 +1,14 @@
-//! What a Service Ping has to read, worked out once from the definitions: which counters each metric needs, and which
+//! What a Service Ping has to read, worked out once from the definitions: where each metric's value comes from, and which
 //! distinct sets of counters need a union. Knows no SQL and no dates.
 
 use std::collections::{BTreeSet, HashMap};
 
-use tally_schemas::{Counter, CounterKind, Definitions, Identifier, Metric, MetricKind, TimeFrame};
+use tally_schemas::{Counter, Definitions, Metric, Status};
+
+use super::source::{self, Source};
+
+/// The class whose metrics add up all internal events.
+const ALL_EVENTS: &str = "SumNumberOfInternalEventInvocationsMetric";
 
 /// Every metric of the payload, sorted by `key_path`, and the unions they need.
 #[derive(Debug, Default)]
@@ -14,46 +19,50 @@ pub struct Plan {
     pub(super) unions: Vec<Vec<String>>,
 }
 
-/// One value of the payload. Counters are named by their canonical text, as in the tables.
-#[derive(Debug, PartialEq)]
+/// One value of the payload.
+#[derive(Debug, Clone)]
 pub(super) struct PlannedMetric {
-    pub key_path: String,
-    pub time_frame: TimeFrame,
+    pub definition: Metric,
     pub source: Source,
 }
 
-/// Which counters make a metric's value, and how.
-#[derive(Debug, PartialEq)]
-pub(super) enum Source {
-    /// The sum of these counters' counts.
-    Total(Vec<String>),
-    /// The sum of these counters' sums.
-    Sum(Vec<String>),
-    /// The distinct identifiers that this counter saw.
-    Unique(String),
-    /// The distinct identifiers that the counters of the union with this number saw together.
-    Union(usize),
-    /// How often each value of `property` occurred, over these counters.
-    UniqueTotals { property: String, counters: Vec<String> },
+impl PlannedMetric {
+    pub fn key_path(&self) -> &str {
+        &self.definition.key_path
+    }
 }
 
 impl Plan {
-    /// The plan for all internal-event metrics with status active or broken.
+    /// The plan for all metrics with status active or broken, whatever their data source.
     pub fn new(definitions: &Definitions) -> Self {
         let mut unions = Unions::default();
         let mut metrics: Vec<PlannedMetric> = definitions
             .metrics()
             .iter()
-            .filter(|metric| metric.is_counted())
-            .filter_map(|metric| planned(metric, &mut unions))
+            .filter(|metric| metric.status != Status::Removed)
+            .map(|metric| PlannedMetric {
+                source: source_of(metric, definitions, &mut unions),
+                definition: metric.clone(),
+            })
             .collect();
-        metrics.sort_by(|a, b| a.key_path.cmp(&b.key_path));
+        metrics.sort_by(|a, b| a.key_path().cmp(b.key_path()));
         Self { metrics, unions: unions.sets }
     }
 
-    /// How many values the payload has.
+    /// How many values the payload has when every category is permitted.
     pub fn metric_count(&self) -> usize {
         self.metrics.len()
+    }
+
+    /// The plan of one metric alone; `None` when no definition has the `key_path`.
+    pub(super) fn only(&self, key_path: &str) -> Option<Self> {
+        let mut metric = self.metrics.iter().find(|metric| metric.key_path() == key_path)?.clone();
+        let mut unions = Vec::new();
+        if let Source::Union(number) = &mut metric.source {
+            unions.push(self.unions[*number].clone());
+            *number = 0;
+        }
+        Some(Self { metrics: vec![metric], unions })
     }
 
     /// Whether any metric counts how often a property's values occurred; without one, the table needs no reading.
@@ -62,30 +71,13 @@ impl Plan {
     }
 }
 
-fn planned(metric: &Metric, unions: &mut Unions) -> Option<PlannedMetric> {
-    let counters = || metric.rules.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let source = match metric.kind? {
-        MetricKind::Total => Source::Total(counters()),
-        MetricKind::Sum => Source::Sum(counters()),
-        MetricKind::Unique => unions.source(counters()),
-        MetricKind::UniqueTotals => {
-            Source::UniqueTotals { property: counted_property(&metric.rules)?, counters: counters() }
-        }
-    };
-    Some(PlannedMetric { key_path: metric.key_path.clone(), time_frame: metric.time_frame, source })
-}
-
-/// The key that unique totals stand under: the property's name, or the head of an identifier's (`user` of `user.id`).
-fn counted_property(rules: &[Counter]) -> Option<String> {
-    rules.iter().find_map(|rule| match &rule.kind {
-        CounterKind::UniqueTotals(identifier) => Some(match identifier {
-            Identifier::User => "user".to_owned(),
-            Identifier::Project => "project".to_owned(),
-            Identifier::Namespace => "namespace".to_owned(),
-            Identifier::Property(name) => name.clone(),
-        }),
-        _ => None,
-    })
+fn source_of(metric: &Metric, definitions: &Definitions, unions: &mut Unions) -> Source {
+    if source::text_field(metric, "instrumentation_class") == Some(ALL_EVENTS) {
+        let events = definitions.events().filter(|event| event.internal_events);
+        return Source::Total(events.map(|event| Counter::total(&event.action).to_string()).collect());
+    }
+    source::choose(metric)
+        .unwrap_or_else(|| unions.source(metric.rules.iter().map(ToString::to_string).collect()))
 }
 
 /// Gives equal sets of counters equal numbers.

@@ -1,44 +1,60 @@
 //! A metric's value out of the readings, as the payload shows it.
 
 use serde_json::{Map, Number, Value, json};
-use tally_schemas::TimeFrame;
+use tally_schemas::{TimeFrame, ValueType};
 
-use super::execute::Readings;
-use super::plan::{PlannedMetric, Source};
-
-/// GitLab's fallback for a value that could not be computed.
-const NOT_COMPUTED: i64 = -1;
+use super::execute::{CounterReadings, Reading};
+use super::plan::PlannedMetric;
+use super::reason::{Missing, Reason};
+use super::source::Source;
 
 /// Sums are kept in billionths.
 const ONE: i128 = 1_000_000_000;
 
-/// The value of `metric`: a number, or `{property: {value: count}}` for unique totals. Without any data 0, or an empty
-/// inner object.
-pub(super) fn evaluate(metric: &PlannedMetric, readings: &Readings) -> Value {
-    let window = window_index(metric.time_frame);
-    match &metric.source {
-        Source::Total(counters) => {
-            let count = |counter| readings.counts.get(counter).map_or(0, |counts| counts[window]);
+/// The value of a metric that is made of counters: a number, or `{property: {value: count}}` for unique totals. Without any
+/// data 0, or an empty inner object. `None` for metrics of other sources.
+pub(super) fn of_counters(
+    metric: &PlannedMetric,
+    readings: &CounterReadings,
+) -> Option<Result<Value, Missing>> {
+    let window = window_index(metric.definition.time_frame);
+    Some(match &metric.source {
+        Source::Total(counters) => rows(&readings.numbers).map(|numbers| {
+            let count = |counter| numbers.get(counter).map_or(0, |numbers| numbers.counts[window]);
             counters.iter().map(count).sum::<u64>().into()
-        }
-        Source::Sum(counters) => {
-            let sum = |counter| readings.sums.get(counter).map_or(0, |sums| sums[window]);
+        }),
+        Source::Sum(counters) => rows(&readings.numbers).map(|numbers| {
+            let sum = |counter| numbers.get(counter).map_or(0, |numbers| numbers.sums[window]);
             number(counters.iter().map(sum).sum())
+        }),
+        Source::Unique(counter) => {
+            estimates(&readings.uniques).and_then(|rows| estimate(rows.get(counter), window))
         }
-        Source::Unique(counter) => estimate(readings.uniques.get(counter), window),
-        Source::Union(number) => estimate(readings.unions.get(number), window),
-        Source::UniqueTotals { property, counters } => {
-            json!({ property: unique_totals(counters, window, readings) })
+        Source::Union(number) => {
+            estimates(&readings.unions).and_then(|rows| estimate(rows.get(number), window))
         }
-    }
+        Source::UniqueTotals { property, counters } => rows(&readings.unique_totals).map(|totals| {
+            let values = counters.iter().filter_map(|counter| totals.get(counter)).flatten();
+            json!({ property: unique_totals(values, window) })
+        }),
+        _ => return None,
+    })
+}
+
+fn rows<T>(reading: &Reading<T>) -> Result<&T, Missing> {
+    reading.rows.as_ref().map_err(|error| Missing::failed(Reason::QueryFailed, error))
+}
+
+fn estimates<T>(reading: &Reading<T>) -> Result<&T, Missing> {
+    reading.rows.as_ref().map_err(|error| Missing::failed(Reason::EstimateFailed, error))
 }
 
 /// An estimate of distinct identifiers. Only windows of whole weeks are merged: GitLab's definitions ask for no other.
-fn estimate(estimates: Option<&[u64; 2]>, window: usize) -> Value {
+fn estimate(estimates: Option<&[u64; 2]>, window: usize) -> Result<Value, Missing> {
     if window > 1 {
-        return NOT_COMPUTED.into();
+        return Err(Missing::failed(Reason::QueryFailed, "distinct identifiers are counted over weeks only"));
     }
-    estimates.map_or(0, |estimates| estimates[window]).into()
+    Ok(estimates.map_or(0, |estimates| estimates[window]).into())
 }
 
 /// Where a time frame's number stands in the readings.
@@ -50,16 +66,37 @@ fn window_index(time_frame: TimeFrame) -> usize {
     }
 }
 
-fn unique_totals(counters: &[String], window: usize, readings: &Readings) -> Map<String, Value> {
+fn unique_totals<'a>(
+    values: impl Iterator<Item = &'a (String, [u64; 3])>,
+    window: usize,
+) -> Map<String, Value> {
     let mut totals: Map<String, Value> = Map::new();
-    for (value, counts) in counters.iter().filter_map(|counter| readings.unique_totals.get(counter)).flatten()
-    {
-        if counts[window] > 0 {
-            let so_far = totals.get(value).and_then(Value::as_u64).unwrap_or(0);
-            totals.insert(value.clone(), (so_far + counts[window]).into());
-        }
+    for (value, counts) in values.filter(|(_, counts)| counts[window] > 0) {
+        let so_far = totals.get(value).and_then(Value::as_u64).unwrap_or(0);
+        totals.insert(value.clone(), (so_far + counts[window]).into());
     }
     totals
+}
+
+/// A text that a query answered as a value of the definition's type.
+pub(super) fn of_text(text: Option<&str>, kind: ValueType) -> Result<Value, Missing> {
+    let Some(text) = text else { return Err(Missing::failed(Reason::WrongType, "null")) };
+    let value = match kind {
+        ValueType::String => Some(Value::from(text)),
+        ValueType::Number => text.parse::<i64>().map(Value::from).ok().or_else(|| {
+            let number = text.parse().ok().and_then(Number::from_f64);
+            number.map(Value::Number)
+        }),
+        ValueType::Boolean => match text {
+            "1" | "true" => Some(true.into()),
+            "0" | "false" => Some(false.into()),
+            _ => None,
+        },
+        ValueType::Object => {
+            serde_json::from_str(text).ok().filter(|value: &Value| value.is_object() || value.is_array())
+        }
+    };
+    value.ok_or_else(|| Missing::failed(Reason::WrongType, text.chars().take(100).collect::<String>()))
 }
 
 /// A sum as a JSON number: a whole one without a fraction, any other as the nearest double.
@@ -74,7 +111,7 @@ fn number(sum: i128) -> Value {
         (sum.unsigned_abs() / ONE.unsigned_abs(), sum.unsigned_abs() % ONE.unsigned_abs());
     let nearest: f64 =
         format!("{sign}{whole}.{fraction:09}").parse().expect("digits and a point are a number");
-    Number::from_f64(nearest).map_or(Value::from(NOT_COMPUTED), Value::Number)
+    Number::from_f64(nearest).map_or(Value::Null, Value::Number)
 }
 
 #[cfg(test)]
@@ -94,5 +131,25 @@ mod tests {
         for (billionths, text) in table {
             assert_eq!(number(billionths).to_string(), text);
         }
+    }
+
+    #[test]
+    fn an_answer_is_read_as_its_definition_says() {
+        for (text, kind, value) in [
+            ("12", ValueType::Number, Some(json!(12))),
+            ("0.25", ValueType::Number, Some(json!(0.25))),
+            ("nan", ValueType::Number, None),
+            ("(1,2)", ValueType::Number, None),
+            ("1", ValueType::Boolean, Some(json!(true))),
+            ("false", ValueType::Boolean, Some(json!(false))),
+            ("2", ValueType::Boolean, None),
+            ("25.1", ValueType::String, Some(json!("25.1"))),
+            (r#"{"a":1}"#, ValueType::Object, Some(json!({"a": 1}))),
+            ("[1]", ValueType::Object, Some(json!([1]))),
+            ("1", ValueType::Object, None),
+        ] {
+            assert_eq!(of_text(Some(text), kind).ok(), value, "{text} as {kind:?}");
+        }
+        assert_eq!(of_text(None, ValueType::String).unwrap_err().reason, Reason::WrongType);
     }
 }

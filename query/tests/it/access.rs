@@ -27,11 +27,7 @@ fn endpoints_ask_for_token_scope_and_rights() {
         let public = cube.replace("/42/", "/44/");
         let no_text = cube.replace("/42/", "/%ff/");
         let no_access = json!({"message": "Access Denied"});
-        let ping = "/api/v4/usage_data/service_ping";
         for (path, token, status, body) in [
-            (ping, "", 401, unauthorized.clone()),
-            (ping, BOB, 403, insufficient("api read_service_ping")),
-            (ping, ALICE, 403, json!({"message": "403 Forbidden"})),
             ("/api/v4/events", "", 401, unauthorized.clone()),
             ("/api/v4/events", "glpat-nobody", 401, unauthorized.clone()),
             (cube.as_str(), "", 401, unauthorized.clone()),

@@ -8,7 +8,10 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 use tally_directory::{Directory, SecretHash};
-use tally_query::{Deps, QueryConfig, QueryState, router};
+use tally_query::metrics::QueryMetrics;
+use tally_query::service_ping::{Consent, Context, Payload, PayloadKind, Plan, generate};
+use tally_query::warehouse::Warehouse;
+use tally_query::{Deps, InstanceConfig, LicenseConfig, QueryConfig, QueryState, router};
 use tally_schemas::Definitions;
 use tally_schemas::clickhouse::MIGRATIONS;
 use tally_service::api::{Access, with_fallbacks};
@@ -59,6 +62,8 @@ pub fn with_app<F: Future<Output = ()>>(name: &str, test: impl FnOnce(TestApp) -
 /// A query service with its tables.
 pub struct TestApp {
     pub store: Store,
+    pub warehouse: Warehouse,
+    pub directory: Arc<Directory>,
     router: Router,
 }
 
@@ -84,15 +89,44 @@ impl TestApp {
     }
 
     fn serve(store: Store, directory: &str) -> Self {
-        let deps = Deps {
-            definitions: Arc::clone(&DEFINITIONS),
-            access: access(directory),
-            store: store.clone(),
-            registry: prometheus::Registry::new(),
-        };
         let config =
             QueryConfig { external_url: "https://tally.example.com".to_owned(), ..QueryConfig::default() };
-        Self { store, router: with_fallbacks(router(QueryState::new(config, deps)).0) }
+        let metrics = QueryMetrics::register(&prometheus::Registry::new());
+        let warehouse = Warehouse::new(&store, &config.limits, metrics.clone());
+        let access = access(directory);
+        let directory = Arc::clone(&access.directory);
+        let deps = Deps {
+            definitions: Arc::clone(&DEFINITIONS),
+            access,
+            warehouse: warehouse.clone(),
+            metrics,
+        };
+        let router = with_fallbacks(router(QueryState::new(config, deps)).0);
+        Self { store, warehouse, directory, router }
+    }
+
+    /// The full payload over the definitions below, as of `NOW`.
+    pub async fn ping(&self) -> Value {
+        let plan = Plan::new(&DEFINITIONS);
+        self.payload(&plan, PayloadKind::Full).await.document.into()
+    }
+
+    /// A payload as of `NOW`, of an instance without a licence.
+    pub async fn payload(&self, plan: &Plan, kind: PayloadKind) -> Payload {
+        let (instance, license) = (InstanceConfig::default(), LicenseConfig::default());
+        generate(plan, &self.context(&instance, &license), &self.warehouse, kind).await
+    }
+
+    /// What a payload as of `NOW` depends on.
+    pub fn context<'a>(&'a self, instance: &'a InstanceConfig, license: &'a LicenseConfig) -> Context<'a> {
+        Context {
+            instance,
+            license,
+            prometheus_url: "",
+            directory: &self.directory,
+            consent: Consent::default(),
+            recorded_at: NOW.parse().expect("a timestamp"),
+        }
     }
 
     /// Runs a statement as it stands.

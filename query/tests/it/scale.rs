@@ -3,12 +3,10 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use tally_query::service_ping::{Plan, generate};
-use tally_query::warehouse::Warehouse;
-use tally_query::{InstanceConfig, QueryLimits};
+use tally_query::service_ping::{PayloadKind, Plan};
 use tally_schemas::Definitions;
 
-use crate::app::{NOW, with_app};
+use crate::app::with_app;
 
 /// Metrics of each of the two shapes below.
 const METRICS: usize = 700;
@@ -44,11 +42,8 @@ fn thousands_of_metrics_over_a_year_take_a_handful_of_queries() {
              FROM numbers(365 * {METRICS}) SETTINGS max_partitions_per_insert_block = 0"
         ))
         .await;
-        let metrics = tally_query::metrics::QueryMetrics::register(&prometheus::Registry::new());
-        let warehouse = Warehouse::new(&app.store, &QueryLimits::default(), metrics);
         let started = Instant::now();
-        let payload =
-            generate(&plan, &InstanceConfig::default(), &warehouse, NOW.parse().unwrap()).await.unwrap();
+        let payload = app.payload(&plan, PayloadKind::Full).await;
         println!("{} metrics, {} queries, {:?}", plan.metric_count(), payload.queries, started.elapsed());
         assert!(payload.queries <= 6, "{}", payload.queries);
         let document = serde_json::Value::from(payload.document);

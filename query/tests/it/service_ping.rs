@@ -2,14 +2,12 @@
 
 use serde_json::json;
 
-use crate::app::{ROOT, with_app};
-
-const PING: &str = "/api/v4/usage_data/service_ping";
+use crate::app::with_app;
 
 #[test]
 fn a_ping_without_data_has_every_metric_at_zero() {
     with_app("ping_empty", |app| async move {
-        insta::assert_json_snapshot!(app.get(PING, ROOT).await.json());
+        insta::assert_json_snapshot!(app.ping().await);
     });
 }
 
@@ -30,7 +28,7 @@ fn totals_count_whole_iso_weeks_and_all_time_counts_everything() {
              ('2026-11-10', 'test_created{label=\"blue\"}', 7), ('2026-11-10', 'unknown_to_definitions', 9)",
         )
         .await;
-        let ping = app.get(PING, ROOT).await.json();
+        let ping = app.ping().await;
         assert_eq!(ping["counts"]["created_or_closed_weekly"], 8 + 16 + 1000 + 10000);
         assert_eq!(ping["counts"]["created_or_closed_monthly"], 2 + 4 + 8 + 16 + 1000 + 10000);
         assert_eq!(ping["counts"]["created_or_closed"], 127 + 1000 + 10000);
@@ -48,7 +46,7 @@ fn sums_are_exact_decimals() {
              ('2026-01-01', 'test_created.sum(value)', -10.3)",
         )
         .await;
-        let ping = app.get(PING, ROOT).await.json();
+        let ping = app.ping().await;
         assert_eq!(ping["sums"], json!({"minutes_weekly": 0.3, "minutes_monthly": 10.3, "minutes": 0}));
     });
 }
@@ -71,7 +69,7 @@ fn uniques_are_unions_over_days_and_counters() {
             ))
             .await;
         }
-        let ping = app.get(PING, ROOT).await.json();
+        let ping = app.ping().await;
         let expected = json!({
             "creators_weekly": 1_500, "creators_monthly": 1_600, "users_weekly": 2_000, "users_monthly": 2_100,
         });
@@ -88,7 +86,7 @@ fn unique_totals_count_each_value() {
              ('2026-11-16', 'test_created.totals(label)', 'red', 4), ('2026-11-16', 'test_created.totals(label)', 'it''s', 1)",
         )
         .await;
-        let ping = app.get(PING, ROOT).await.json();
+        let ping = app.ping().await;
         assert_eq!(ping["counts"]["by_label_weekly"], json!({"label": {"red": 5}}));
         assert_eq!(ping["counts"]["by_label"], json!({"label": {"it's": 1, "red": 9}}));
     });

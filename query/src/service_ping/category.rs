@@ -1,0 +1,60 @@
+//! Which categories of data may stand in a payload.
+
+use tally_schemas::DataCategory;
+
+use super::payload::Context;
+
+/// Every category, in GitLab's order.
+pub(super) const ALL: [DataCategory; 4] =
+    [DataCategory::Standard, DataCategory::Subscription, DataCategory::Operational, DataCategory::Optional];
+
+/// Whether metrics of this category stand in the payload: standard and subscription always, operational with a paid licence
+/// or when the customer agreed to the ping, optional unless it is switched off.
+pub(super) fn is_permitted(category: DataCategory, context: &Context<'_>) -> bool {
+    match category {
+        DataCategory::Standard | DataCategory::Subscription => true,
+        DataCategory::Operational => context.license.is_paid() || context.consent.usage_ping_enabled,
+        DataCategory::Optional => context.consent.include_optional_data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_directory::Directory;
+
+    use super::*;
+    use crate::config::{InstanceConfig, LicenseConfig};
+    use crate::service_ping::Consent;
+
+    #[test]
+    fn categories_follow_licence_and_consent() {
+        let directory = Directory::in_memory();
+        let instance = InstanceConfig::default();
+        let license = |plan: &str, trial| LicenseConfig { plan: plan.to_owned(), trial, ..Default::default() };
+        // Plan, trial, usage_ping_enabled, include_optional_data: which of operational and optional are permitted.
+        for (plan, trial, enabled, optional, expected) in [
+            ("", false, true, true, (true, true)),
+            ("", false, false, true, (false, true)),
+            ("", false, true, false, (true, false)),
+            ("premium", false, false, false, (true, false)),
+            ("premium", true, false, false, (false, false)),
+            ("free", false, false, true, (false, true)),
+        ] {
+            let context = Context {
+                instance: &instance,
+                license: &license(plan, trial),
+                prometheus_url: "",
+                directory: &directory,
+                consent: Consent {
+                    usage_ping_enabled: enabled,
+                    include_optional_data: optional,
+                    features_enabled: false,
+                },
+                recorded_at: jiff::Timestamp::UNIX_EPOCH,
+            };
+            let permitted = |category| is_permitted(category, &context);
+            assert_eq!((permitted(DataCategory::Operational), permitted(DataCategory::Optional)), expected);
+            assert!(permitted(DataCategory::Standard) && permitted(DataCategory::Subscription));
+        }
+    }
+}
