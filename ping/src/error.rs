@@ -1,6 +1,8 @@
 //! The errors: [`StartError`] for a configuration that can't be, [`PingError`] for what is asked of a running ping.
 
-use tally_directory::{TransactError, Unavailable};
+use std::convert::Infallible;
+
+use tally_directory::TransactError;
 
 use crate::outgoing::SendError;
 use crate::storage::StorageError;
@@ -11,9 +13,6 @@ pub enum StartError {
     /// `ping.base_url` is no HTTP(S) address.
     #[error("ping.base_url: {0:?} is no http:// or https:// address")]
     BaseUrl(String),
-    /// The instance's UUID is not one.
-    #[error("query.instance.uuid: {0:?} is no UUID")]
-    Uuid(String),
     /// The HTTP client can't be made, as when the machine has no root certificates.
     #[error("can't prepare to send: {0}")]
     Client(String),
@@ -31,7 +30,7 @@ pub enum PingError {
     /// `ping.base_url` is empty: there is nobody to send to.
     #[error("ping.base_url is empty: there is nobody to send to")]
     NoReceiver,
-    /// A payload could not be stored or read.
+    /// A payload could not be stored or read. An empty one is not stored.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The receiver did not take the payload; the try is stored as a failed one.
@@ -45,14 +44,8 @@ pub enum PingError {
     Directory(String),
 }
 
-impl From<Unavailable> for PingError {
-    fn from(Unavailable(reason): Unavailable) -> Self {
-        Self::Directory(reason)
-    }
-}
-
-impl From<TransactError<std::convert::Infallible>> for PingError {
-    fn from(error: TransactError<std::convert::Infallible>) -> Self {
+impl From<TransactError<Infallible>> for PingError {
+    fn from(error: TransactError<Infallible>) -> Self {
         match error {
             TransactError::Unavailable(reason) => Self::Directory(reason),
             TransactError::Refused(never) => match never {},

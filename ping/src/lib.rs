@@ -1,13 +1,19 @@
 //! The weekly Service Ping: when it is generated, where it is stored, how it is sent, who may look at it, and the settings
 //! that switch it off. What stands in a payload is the query service's affair (`tally_query::service_ping`).
 
+mod answer;
 mod config;
+mod delivery;
 mod error;
+mod generation;
 mod lease;
+mod metrics;
 mod outgoing;
 mod payload;
 mod ping;
+mod reports;
 mod schedule;
+mod scheduler;
 mod settings;
 mod slot;
 mod status;
@@ -22,6 +28,7 @@ pub use outgoing::{Answer, HttpTransport, LARGEST_ANSWER, Outgoing, SendError, T
 pub use payload::{Generator, StoredPayload};
 pub use ping::{Dependencies, Parts, Ping};
 pub use schedule::{Cycle, Outcome};
+pub use scheduler::Tick;
 pub use settings::{Settings, SettingsChange};
 pub use slot::WeeklySlot;
 pub use status::Status;

@@ -72,8 +72,7 @@ impl SettingsChange {
     /// file forbids is not written, so that it does not come on by itself once the file allows it.
     pub(crate) fn changes(self, state: &State, file_allows: bool) -> Vec<Change> {
         let usage_ping = self.usage_ping_enabled.filter(|on| file_allows || !on);
-        let is_sent =
-            file_allows && usage_ping.unwrap_or_else(|| stored(state, USAGE_PING_ENABLED, true));
+        let is_sent = file_allows && usage_ping.unwrap_or_else(|| stored(state, USAGE_PING_ENABLED, true));
         let features = if is_sent { self.usage_ping_features_enabled } else { Some(false) };
         let features = features.filter(|on| *on || stored(state, USAGE_PING_FEATURES_ENABLED, false));
         [

@@ -35,7 +35,8 @@ impl WeeklySlot {
         let days = today.weekday().since(self.weekday);
         let minutes = i64::from(self.hour) * 60 + i64::from(self.minute);
         let midnight = today.to_zoned(TimeZone::UTC).expect("UTC has every midnight").timestamp();
-        let slot = midnight - SignedDuration::from_hours(24 * i64::from(days)) + SignedDuration::from_mins(minutes);
+        let slot =
+            midnight - SignedDuration::from_hours(24 * i64::from(days)) + SignedDuration::from_mins(minutes);
         if slot > now { slot - WEEK } else { slot }
     }
 

@@ -17,15 +17,8 @@ use crate::submission::{DevOpsScore, Submission};
 
 const PAYLOAD_COLUMNS: [&str; 5] = ["organization_id", "recorded_at", "kind", "payload", "metadata"];
 
-const SUBMISSION_COLUMNS: [&str; 7] = [
-    "organization_id",
-    "recorded_at",
-    "attempt",
-    "attempted_at",
-    "usage_data_id",
-    "dev_ops_score",
-    "error",
-];
+const SUBMISSION_COLUMNS: [&str; 7] =
+    ["organization_id", "recorded_at", "attempt", "attempted_at", "usage_data_id", "dev_ops_score", "error"];
 
 /// Keeps payloads in ClickHouse, all of one organization.
 pub(crate) struct ClickHouseStorage {
@@ -71,7 +64,8 @@ impl ClickHouseStorage {
         );
         let query = self.store.client().query_raw(&sql);
         let query = query.param("organization_id", self.organization_id).param("kind", kind.as_str());
-        let row: Option<PayloadRow> = query.param("instant", instant.as_millisecond()).fetch_optional().await?;
+        let row: Option<PayloadRow> =
+            query.param("instant", instant.as_millisecond()).fetch_optional().await?;
         row.map(|row| payload(row, kind)).transpose()
     }
 
@@ -109,7 +103,11 @@ impl Storage for ClickHouseStorage {
         self.one_payload(kind, same, recorded_at).await
     }
 
-    async fn latest(&self, kind: PayloadKind, since: Timestamp) -> Result<Option<StoredPayload>, StorageError> {
+    async fn latest(
+        &self,
+        kind: PayloadKind,
+        since: Timestamp,
+    ) -> Result<Option<StoredPayload>, StorageError> {
         let later = "service_pings.recorded_at > fromUnixTimestamp64Milli({instant:Int64})";
         self.one_payload(kind, later, since).await
     }

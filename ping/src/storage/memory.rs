@@ -25,7 +25,11 @@ impl MemoryStorage {
     /// When the stored payloads of this kind were recorded, oldest first.
     pub fn recorded(&self, kind: PayloadKind) -> Vec<Timestamp> {
         let kept = self.kept();
-        kept.payloads.keys().filter(|(_, of)| *of == kind.as_str()).map(|(recorded_at, _)| *recorded_at).collect()
+        kept.payloads
+            .keys()
+            .filter(|(_, of)| *of == kind.as_str())
+            .map(|(recorded_at, _)| *recorded_at)
+            .collect()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -48,7 +52,11 @@ impl Storage for MemoryStorage {
         Ok(self.kept().payloads.get(&(recorded_at, kind.as_str())).cloned())
     }
 
-    async fn latest(&self, kind: PayloadKind, since: Timestamp) -> Result<Option<StoredPayload>, StorageError> {
+    async fn latest(
+        &self,
+        kind: PayloadKind,
+        since: Timestamp,
+    ) -> Result<Option<StoredPayload>, StorageError> {
         let kept = self.kept();
         let newest = kept.payloads.values().rev().find(|payload| payload.kind == kind);
         Ok(newest.filter(|payload| payload.recorded_at > since).cloned())
@@ -62,7 +70,11 @@ impl Storage for MemoryStorage {
 
     async fn submissions(&self, recorded_at: Timestamp) -> Result<Vec<Submission>, StorageError> {
         let kept = self.kept();
-        Ok(kept.submissions.range((recorded_at, 0)..=(recorded_at, u8::MAX)).map(|(_, one)| one.clone()).collect())
+        Ok(kept
+            .submissions
+            .range((recorded_at, 0)..=(recorded_at, u8::MAX))
+            .map(|(_, one)| one.clone())
+            .collect())
     }
 
     async fn recent_submissions(&self, limit: usize) -> Result<Vec<Submission>, StorageError> {

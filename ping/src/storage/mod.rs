@@ -32,7 +32,11 @@ pub trait Storage: Send + Sync {
     ) -> Result<Option<StoredPayload>, StorageError>;
 
     /// The newest payload of this kind that was recorded after `since`.
-    async fn latest(&self, kind: PayloadKind, since: Timestamp) -> Result<Option<StoredPayload>, StorageError>;
+    async fn latest(
+        &self,
+        kind: PayloadKind,
+        since: Timestamp,
+    ) -> Result<Option<StoredPayload>, StorageError>;
 
     /// Stores a try to send.
     async fn put_submission(&self, submission: &Submission) -> Result<(), StorageError>;
