@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use crate::config::CollectConfig;
 use crate::metrics::Metrics;
 use crate::storage::Storage;
-use crate::version::{CheckLog, ReleasesFile};
 pub use crate::version::ReleasesError;
+use crate::version::{CheckLog, ReleasesFile};
 
 /// Everything the collector stands on, passed in.
 pub struct Dependencies {

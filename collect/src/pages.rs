@@ -9,8 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 const STYLESHEET: &str = include_str!("../assets/collector.css");
 
 /// Nothing from elsewhere, no scripts, forms only to here, in nobody's frame.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 #[derive(Template)]
 #[template(path = "index.html")]
@@ -101,10 +100,7 @@ pub(crate) fn refused(status: StatusCode, reason: &str) -> Response {
 
 fn page(status: StatusCode, template: &impl Template) -> Response {
     let html = template.render().expect("rendering into memory can't fail");
-    let headers = [
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "no-store"),
-    ];
+    let headers =
+        [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff"), (CACHE_CONTROL, "no-store")];
     (status, headers, Html(html)).into_response()
 }

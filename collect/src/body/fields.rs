@@ -217,10 +217,7 @@ mod tests {
                 "s: expected a text of 1 to 3 bytes, found nothing; n: expected a number, found another text; \
                  o: expected an object, found an array",
             ),
-            (
-                format!(r#"{{{UUID},{UUID},"u":null,{TIME},"s":"a"}}"#),
-                "u: expected a UUID, found nothing",
-            ),
+            (format!(r#"{{{UUID},{UUID},"u":null,{TIME},"s":"a"}}"#), "u: expected a UUID, found nothing"),
         ] {
             assert_eq!(refused(&json), text, "{json}");
         }

@@ -12,11 +12,15 @@ pub(crate) use fields::{Fields, kind_of};
 use crate::refusal::Refusal;
 
 /// Reads a JSON body; nothing but JSON will do, though [`BodyReader`] would take a form for it.
-pub(crate) async fn read_json(reader: &BodyReader, request: Request) -> Result<tally_service::api::JsonBody, Refusal> {
+pub(crate) async fn read_json(
+    reader: &BodyReader,
+    request: Request,
+) -> Result<tally_service::api::JsonBody, Refusal> {
     let content_type = request.headers().get(axum::http::header::CONTENT_TYPE);
     let content_type = content_type.map(|value| value.to_str().unwrap_or("?").to_owned());
     let media_type = content_type.as_deref().map(media_type);
-    if let Some(other) = media_type.filter(|media_type| !media_type.eq_ignore_ascii_case("application/json")) {
+    if let Some(other) = media_type.filter(|media_type| !media_type.eq_ignore_ascii_case("application/json"))
+    {
         return Err(ApiError::UnsupportedContentType(other.to_owned()).into());
     }
     Ok(reader.read(request).await?)

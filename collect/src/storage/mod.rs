@@ -48,7 +48,8 @@ impl Storage {
                    WHERE uuid = {uuid:UUID} AND recorded_at = fromUnixTimestamp64Milli({recorded_at:Int64}, 'UTC')";
         let query = self.client.query_raw(sql);
         let query = query.param("uuid", uuid.to_string()).param("recorded_at", recorded_at.as_millisecond());
-        let count: u64 = self.within_limit(async { Ok(query.fetch_one().await.map_err(StoreError::from)?) }).await?;
+        let count: u64 =
+            self.within_limit(async { Ok(query.fetch_one().await.map_err(StoreError::from)?) }).await?;
         Ok(count > 0)
     }
 
@@ -67,8 +68,13 @@ impl Storage {
 
     /// Inserts rows under a token: the same token again changes nothing.
     pub(crate) async fn insert<R: Rows>(&self, rows: &[R], token: String) -> Result<(), Refusal> {
-        let insert =
-            Insert { table: R::TABLE, columns: R::COLUMNS, body: tables::encode(rows), token, start_before: None };
+        let insert = Insert {
+            table: R::TABLE,
+            columns: R::COLUMNS,
+            body: tables::encode(rows),
+            token,
+            start_before: None,
+        };
         self.within_limit(async { Ok(self.store.insert(&insert).await?) }).await
     }
 
@@ -83,8 +89,7 @@ fn leaders_sql(features: &[&'static str], top: usize) -> String {
         features.iter().map(|feature| expression(feature)).collect::<Vec<_>>().join(", ")
     };
     let users = each(&|feature| format!("countIf(latest_use['{feature}'] > 0)"));
-    let leaders =
-        each(&|feature| format!("-arrayAvg(groupArraySorted({top})(-latest_use['{feature}']))"));
+    let leaders = each(&|feature| format!("-arrayAvg(groupArraySorted({top})(-latest_use['{feature}']))"));
     format!(
         "SELECT count() AS others, [{users}] AS users, [{leaders}] AS leaders FROM (\
            SELECT argMax(use_per_active_user, recorded_at) AS latest_use FROM collected_pings \

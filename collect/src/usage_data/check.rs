@@ -98,13 +98,25 @@ mod tests {
             (GOOD, "{}", "uuid: expected a UUID, found nothing; recorded_at: expected a time"),
             ("0f9a4a1e-5d3c", "0f9a4a1e-5d3", "uuid: expected a UUID, found another text"),
             ("2026-11-20T10:00:00.000Z", "2026-11-20T10:00:00", "recorded_at: expected a time as"),
-            ("2026-11-20T10", "2026-11-22T11", "recorded_at: expected a time from 2010 on and not in the future"),
+            (
+                "2026-11-20T10",
+                "2026-11-22T11",
+                "recorded_at: expected a time from 2010 on and not in the future",
+            ),
             ("2026-11-20T10", "1999-11-20T10", "recorded_at: expected a time from 2010 on"),
             (r#""17.5.2""#, "17.5", "version: expected a text of 1 to 255 bytes, found a number"),
             (r#""17.5.2""#, "null", "version: expected a text of 1 to 255 bytes, found nothing"),
-            (r#""gitlab.example.com""#, r#""""#, "hostname: expected a text of 1 to 255 bytes, found another text"),
+            (
+                r#""gitlab.example.com""#,
+                r#""""#,
+                "hostname: expected a text of 1 to 255 bytes, found another text",
+            ),
             (r#""EE""#, "true", "edition: expected a text of at most 255 bytes, found a boolean"),
-            (r#""active_user_count":4"#, r#""active_user_count":"4""#, "active_user_count: expected a number"),
+            (
+                r#""active_user_count":4"#,
+                r#""active_user_count":"4""#,
+                "active_user_count: expected a number",
+            ),
             (r#""counts":{"#, r#""counts":[],"x":{"#, "counts: expected an object, found an array"),
             (r#""counts_monthly":{"#, r#""counts_monthly":7,"x":{"#, "counts_monthly: expected an object"),
         ] {

@@ -36,7 +36,11 @@ mod tests {
         let first = usage_data_id(uuid, at("2026-01-31T23:59:59.123Z"));
         // sha256("0f9a4a1e-5d3c-4b2a-9e1f-7a6b5c4d3e2f:1769903999123"), its first 53 bits.
         assert_eq!(first, 6_817_998_565_770_839);
-        assert_eq!(first, usage_data_id(uuid, at("2026-02-01T00:59:59.123456+01:00")), "the same millisecond");
+        assert_eq!(
+            first,
+            usage_data_id(uuid, at("2026-02-01T00:59:59.123456+01:00")),
+            "the same millisecond"
+        );
         assert_ne!(first, usage_data_id(uuid, at("2026-01-31T23:59:59.124Z")));
         assert_ne!(first, usage_data_id(Uuid::from_u128(1), at("2026-01-31T23:59:59.123Z")));
         for millisecond in 0..1000 {

@@ -222,6 +222,9 @@ mod tests {
         assert_eq!(document.len(), 31);
         assert_eq!(document["usage_data_id"], 7);
         assert_eq!(document["leader_service_desk_issues"], 2.0);
-        assert_eq!((&document["instance_boards"], &document["percentage_boards"]), (&json!(1.0), &json!(50.0)));
+        assert_eq!(
+            (&document["instance_boards"], &document["percentage_boards"]),
+            (&json!(1.0), &json!(50.0))
+        );
     }
 }

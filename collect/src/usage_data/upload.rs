@@ -28,10 +28,8 @@ impl File {
 /// Reads the form's file within the limits of a body.
 pub(super) async fn read_file(collector: &Collector, request: Request) -> Result<File, Refusal> {
     let limits = &collector.0.config.body;
-    let too_many = ApiError::Unavailable {
-        reason: "too many uploads at once",
-        retry_after_s: limits.retry_after_s,
-    };
+    let too_many =
+        ApiError::Unavailable { reason: "too many uploads at once", retry_after_s: limits.retry_after_s };
     let place = std::sync::Arc::clone(&collector.0.uploads).try_acquire_owned().map_err(|_| too_many)?;
     let form = Multipart::from_request(request, &());
     let form = form.await.map_err(|error| malformed(&error.body_text()))?;

@@ -8,16 +8,16 @@ mod verdict;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::HeaderMap;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tally_service::api::ApiError;
 use tally_service::described;
 
 pub(crate) use check_log::CheckLog;
-pub(crate) use releases::ReleasesFile;
 pub use releases::ReleasesError;
+pub(crate) use releases::ReleasesFile;
 
 use crate::collector::Collector;
 use crate::refusal::Refusal;
@@ -125,23 +125,19 @@ pub(crate) async fn check_json(
 }
 
 /// A browser asks again each time: the answer changes with the releases.
-const fn picture_headers(
-    kind: &'static str,
-) -> [(axum::http::HeaderName, &'static str); 2] {
+const fn picture_headers(kind: &'static str) -> [(axum::http::HeaderName, &'static str); 2] {
     [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")]
 }
 
 /// Compares with the releases, and notes who asked.
-async fn answer(
-    collector: &Collector,
-    query: Option<&str>,
-    headers: &HeaderMap,
-) -> Result<Verdict, Refusal> {
+async fn answer(collector: &Collector, query: Option<&str>, headers: &HeaderMap) -> Result<Verdict, Refusal> {
     let question = Question::read(query.unwrap_or_default(), headers)
         .map_err(|error| ApiError::BadParameters(error.to_string()))?;
     let releases = collector.0.releases.current().await;
-    let verdict = Verdict::on(question.version, &releases)
-        .ok_or(ApiError::Unavailable { reason: "no releases are known here", retry_after_s: RETRY_AFTER_S })?;
+    let verdict = Verdict::on(question.version, &releases).ok_or(ApiError::Unavailable {
+        reason: "no releases are known here",
+        retry_after_s: RETRY_AFTER_S,
+    })?;
     collector.0.checks.record(VersionCheck {
         checked_at: collector.0.clock.now(),
         hostname: question.hostname,

@@ -84,7 +84,19 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Version>().unwrap().to_string(), number, "{text}");
         }
-        for text in ["", "17", "17.", "17.x", "17.5.2.1", "-1.2", "17.5.2 ", "17.5.2-<b>", "17.5.2-", "v17.5", "999999.1"] {
+        for text in [
+            "",
+            "17",
+            "17.",
+            "17.x",
+            "17.5.2.1",
+            "-1.2",
+            "17.5.2 ",
+            "17.5.2-<b>",
+            "17.5.2-",
+            "v17.5",
+            "999999.1",
+        ] {
             assert_eq!(text.parse::<Version>(), Err(NoVersion), "{text}");
         }
         assert_eq!(format!("1.2.3-{}", "a".repeat(60)).parse::<Version>(), Err(NoVersion));
@@ -92,7 +104,8 @@ mod tests {
 
     #[test]
     fn versions_are_ordered_by_their_numbers() {
-        let ordered = ["9.10.0", "17.4.10", "17.5.0-pre", "17.5.0", "17.5.9", "17.5.10", "17.10.0", "18.0.0-rc1"];
+        let ordered =
+            ["9.10.0", "17.4.10", "17.5.0-pre", "17.5.0", "17.5.9", "17.5.10", "17.10.0", "18.0.0-rc1"];
         let versions: Vec<Version> = ordered.iter().map(|text| text.parse().unwrap()).collect();
         assert!(versions.is_sorted(), "{versions:?}");
     }

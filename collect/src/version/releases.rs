@@ -90,7 +90,8 @@ impl ReleasesFile {
             if stamp == known {
                 return Ok(None);
             }
-            let releases = load(&path).inspect_err(|error| tracing::warn!(%error, "the former releases stay"));
+            let releases =
+                load(&path).inspect_err(|error| tracing::warn!(%error, "the former releases stay"));
             Ok(Some((stamp, releases.ok())))
         };
         let Ok(outcome) = tokio::task::spawn_blocking(reading).await else { return };
@@ -156,7 +157,10 @@ mod tests {
             ("- {version: 17.5.2, date: soon}", "date"),
             ("- {version: new, date: 2024-10-23}", "\"new\", which is not of the form"),
             ("- {version: 17.5.0-pre, date: 2024-10-23}", "which is not a release"),
-            ("- {version: 17.5.0, date: 2024-10-23}\n- {version: 17.5.0-ee, date: 2024-10-23}", "there twice"),
+            (
+                "- {version: 17.5.0, date: 2024-10-23}\n- {version: 17.5.0-ee, date: 2024-10-23}",
+                "there twice",
+            ),
         ] {
             assert!(fault(text).contains(reason), "{text}: {}", fault(text));
         }

@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn a_verdict_names_the_latest_of_the_last_three_lines_and_what_to_update_to() {
         let of = |version: &str| Verdict::on(version.parse().unwrap(), &releases(RELEASES)).unwrap();
-        let texts: Vec<String> = of("17.4.2").latest_stable_versions.iter().map(ToString::to_string).collect();
+        let texts: Vec<String> =
+            of("17.4.2").latest_stable_versions.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["17.5.2", "17.4.4", "17.3.6"]);
         for (version, details) in [
             ("17.5.2", "This is the latest version."),

@@ -1,0 +1,11 @@
+//! The collector against the embedded engine: the real tables, exact answers over HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod app;
+mod dev_ops_score;
+mod engine;
+mod reports;
+mod upload;
+mod usage_data;
+mod version_check;
