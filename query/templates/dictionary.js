@@ -85,7 +85,8 @@
     mark(each.frame);
     mark(each.category);
     if (each.status !== 'active') mark(each.status, each.status);
-    if (each.status !== 'removed') mark(each.computed ? 'computed' : 'not computed', each.computed ? 'computed' : 'missing');
+    const verb = each.kind === 'event' ? 'counted' : 'computed';
+    if (each.status !== 'removed') mark(each.computed ? verb : `not ${verb}`, each.computed ? 'computed' : 'missing');
     line.append(element('code', '', each.name), marks, element('span', 'about', each.fields.description));
     box.append(line);
     box.addEventListener('toggle', () => box.open && box.childElementCount === 1 && describe(box, each));
@@ -110,6 +111,9 @@
       fixed.every(([name, value]) => each[name] === value) &&
       (!computed || each.computed === (computed === 'yes')) &&
       words.every((word) => each.text.includes(word)));
+    // Whose name has all the words comes before whose description or file has them.
+    const named = (each) => words.every((word) => each.name.includes(word));
+    matches = [...matches.filter(named), ...matches.filter((each) => !named(each))];
     found.textContent = `${matches.length} of ${entries.length} definitions`;
     list.replaceChildren();
     drawn = 0;

@@ -1,16 +1,18 @@
 //! The dictionary as JSON: each definition's own fields, as in its file, and what Tally makes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
-use tally_schemas::{Definitions, EventDefinition, Metric};
+use tally_schemas::{Definitions, EventDefinition, Metric, MetricKind, Status};
+
+use crate::service_ping::{Plan, Reason};
 
 /// The key that a definition's file stands under, as in GitLab's list of metric definitions.
 const PATH_KEY: &str = "file_path";
 
 /// `{"events": […], "metrics": […]}`: an event each with `file_path`, `counted` (whether producers may send it) and the
-/// `metrics` that count it; a metric each, one a key path, with `file_path`, `computation`, `counters`, and `computed`
-/// (whether Tally has a source for it).
+/// `metrics` that count it; a metric each, one a key path, with `file_path`, `computation` (how its counters combine),
+/// `counters`, `computed` (whether Tally has a source for it, which may need configuring) and `not_computed_because`.
 pub fn render_json(definitions: &Definitions) -> String {
     document(definitions).to_string()
 }
@@ -31,9 +33,13 @@ pub(super) fn document(definitions: &Definitions) -> Value {
         let metrics = metrics_by_event.get(event.action.as_str()).filter(|_| event.internal_events);
         render_event(event, metrics.map_or(&[], Vec::as_slice))
     });
+    let plan = Plan::new(definitions);
+    let without_source: HashMap<&str, Reason> = plan.without_source().collect();
+    let metrics = definitions.metrics().iter();
+    let metrics = metrics.map(|metric| render_metric(metric, without_source.get(metric.key_path.as_str())));
     json!({
         "events": events.collect::<Vec<_>>(),
-        "metrics": definitions.metrics().iter().map(render_metric).collect::<Vec<_>>(),
+        "metrics": metrics.collect::<Vec<_>>(),
     })
 }
 
@@ -45,19 +51,16 @@ fn render_event(event: &EventDefinition, metrics: &[&str]) -> Value {
     Value::Object(fields)
 }
 
-fn render_metric(metric: &Metric) -> Value {
+fn render_metric(metric: &Metric, absent: Option<&Reason>) -> Value {
     let counters: Vec<String> = metric.rules.iter().map(ToString::to_string).collect();
+    let is_computed = metric.status != Status::Removed && absent.is_none();
     let mut fields = fields(&metric.document);
     fields.insert(PATH_KEY.to_owned(), (&*metric.path).into());
-    fields.insert("computation".to_owned(), metric.kind.map(tally_schemas::MetricKind::as_str).into());
+    fields.insert("computation".to_owned(), metric.kind.map(MetricKind::as_str).into());
     fields.insert("counters".to_owned(), counters.into());
-    fields.insert("computed".to_owned(), is_computed(metric).into());
+    fields.insert("computed".to_owned(), is_computed.into());
+    fields.insert("not_computed_because".to_owned(), absent.map(|reason| reason.as_str()).into());
     Value::Object(fields)
-}
-
-/// Whether Tally has a source for the metric's value.
-fn is_computed(metric: &Metric) -> bool {
-    metric.kind.is_some()
 }
 
 /// A file's fields. What JSON can't hold, such as a key that is no text, is no part of a definition that loads.

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tally_schemas::{Counter, Definitions, Metric, Status};
 
+use super::reason::Reason;
 use super::source::{self, Source};
 
 /// The class whose metrics add up all internal events.
@@ -52,6 +53,14 @@ impl Plan {
     /// How many values the payload has when every category is permitted.
     pub fn metric_count(&self) -> usize {
         self.metrics.len()
+    }
+
+    /// The metrics that have a fallback whatever is configured, by `key_path`, and why.
+    pub fn without_source(&self) -> impl Iterator<Item = (&str, Reason)> {
+        self.metrics.iter().filter_map(|metric| match metric.source {
+            Source::Absent(reason) => Some((metric.key_path(), reason)),
+            _ => None,
+        })
     }
 
     /// The plan of one metric alone; `None` when no definition has the `key_path`.

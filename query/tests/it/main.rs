@@ -5,6 +5,7 @@
 mod access;
 mod app;
 mod cube;
+mod dictionary;
 mod engine;
 mod events;
 mod metric_definitions;

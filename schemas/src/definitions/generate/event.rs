@@ -74,6 +74,7 @@ impl NewEvent {
         });
         let texts = [("description".to_owned(), self.description.as_str())].into_iter().chain(described);
         super::check_lines(&name, texts, &mut errors);
+        super::check_tiers(&name, &self.tiers, &mut errors);
         for (index, property) in self.additional_properties.iter().enumerate() {
             if self.additional_properties[..index].iter().any(|other| other.name == property.name) {
                 let got = format!("{:?} twice", property.name);

@@ -215,6 +215,7 @@ impl NewMetric {
         let metrics = metric::parse(&path, &super::with_url(&document), &mut errors);
         let texts = [("description".to_owned(), self.description.as_str())];
         super::check_lines(&path, texts, &mut errors);
+        super::check_tiers(&path, &decided.tiers, &mut errors);
         if let Measure::Events { rules, counting, name } = &self.measure {
             check_name(&path, rules, counting, name.as_deref(), &mut errors);
             check_events(&path, known, rules, counting, &mut errors);

@@ -119,6 +119,13 @@ fn list(texts: &[String]) -> Value {
     texts.iter().map(|text| Value::from(text.as_str())).collect()
 }
 
+/// A definition without tiers loads, and is nobody's.
+fn check_tiers(path: &Arc<str>, tiers: &[String], errors: &mut Vec<LoadError>) {
+    if tiers.is_empty() {
+        errors.push(error(path, "tiers", "at least one of free, premium, ultimate", "none"));
+    }
+}
+
 /// Refuses texts that people write and that would not stand in one line.
 fn check_lines<'a>(
     path: &Arc<str>,
