@@ -6,6 +6,7 @@ mod config;
 mod delivery;
 mod error;
 mod generation;
+pub mod http;
 mod lease;
 mod metrics;
 mod outgoing;
