@@ -66,7 +66,12 @@ const ENTRIES: &[Entry] = &[
         aggregate: "uniqExactIf(user_id, source_kind = 'namespace')",
         remark: DIRECTORY,
     },
-    Entry { key_paths: &["counts.projects"], table: "current_projects", aggregate: "count()", remark: DIRECTORY },
+    Entry {
+        key_paths: &["counts.projects"],
+        table: "current_projects",
+        aggregate: "count()",
+        remark: DIRECTORY,
+    },
     Entry {
         key_paths: &["counts.groups"],
         table: "current_namespaces",
@@ -180,15 +185,23 @@ const WITHOUT_TIMES: &[&str] = &[
 
 /// What GitLab itself answered with -1000 before it removed the definitions (`DEPRECATED_VALUE` in `lib/gitlab/usage_data.rb`
 /// of GitLab 14), under both `usage_activity_by_stage` and `usage_activity_by_stage_monthly`.
-const REMOVED: &[&str] =
-    &["manage.bulk_imports.gitlab", "manage.projects_imported.", "manage.issues_imported.", "manage.groups_imported"];
+const REMOVED: &[&str] = &[
+    "manage.bulk_imports.gitlab",
+    "manage.projects_imported.",
+    "manage.issues_imported.",
+    "manage.groups_imported",
+];
 
 /// The SQL that answers the metric. `frame` is the definition's: a window needs a column of times.
 pub(super) fn sql(key_path: &str, frame: TimeFrame) -> Option<Sql> {
     let entry = ENTRIES.iter().find(|entry| entry.key_paths.contains(&key_path))?;
     let is_windowed = matches!(frame, TimeFrame::SevenDays | TimeFrame::TwentyEightDays);
     let Entry { table, aggregate, remark, .. } = *entry;
-    (!is_windowed || aggregate.contains("{from:")).then_some(Sql::BuiltIn(BuiltIn { table, aggregate, remark }))
+    (!is_windowed || aggregate.contains("{from:")).then_some(Sql::BuiltIn(BuiltIn {
+        table,
+        aggregate,
+        remark,
+    }))
 }
 
 /// Whether Tally knows how many there are, but not since when.

@@ -30,7 +30,8 @@ mod tests {
     fn categories_follow_licence_and_consent() {
         let directory = Directory::in_memory();
         let instance = InstanceConfig::default();
-        let license = |plan: &str, trial| LicenseConfig { plan: plan.to_owned(), trial, ..Default::default() };
+        let license =
+            |plan: &str, trial| LicenseConfig { plan: plan.to_owned(), trial, ..Default::default() };
         // Plan, trial, usage_ping_enabled, include_optional_data: which of operational and optional are permitted.
         for (plan, trial, enabled, optional, expected) in [
             ("", false, true, true, (true, true)),

@@ -33,9 +33,12 @@ pub(super) async fn execute(warehouse: &Warehouse, pieces: &[Framed<'_>], now: T
     let warehouse = warehouse.read_only(MAX_SECONDS);
     let started = Instant::now();
     let mut readings = match run(&warehouse, pieces, now).await {
-        Ok((values, rows_read)) => {
-            SqlReadings { values: values.into_iter().map(Ok).collect(), queries: 1, rows_read, ..SqlReadings::default() }
-        }
+        Ok((values, rows_read)) => SqlReadings {
+            values: values.into_iter().map(Ok).collect(),
+            queries: 1,
+            rows_read,
+            ..SqlReadings::default()
+        },
         Err(error) if pieces.len() == 1 => {
             SqlReadings { values: vec![Err(error)], queries: 1, ..SqlReadings::default() }
         }

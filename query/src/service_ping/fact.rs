@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn copies_of_one_database_on_two_hosts_have_two_ids() {
-        let on = |hostname: &str| InstanceConfig { hostname: hostname.to_owned(), ..InstanceConfig::default() };
+        let on =
+            |hostname: &str| InstanceConfig { hostname: hostname.to_owned(), ..InstanceConfig::default() };
         let (first, second) = (unique_instance_id(&on("a.example")), unique_instance_id(&on("b.example")));
         assert_ne!(first, second);
         assert_eq!(first, unique_instance_id(&on("a.example")));

@@ -146,14 +146,14 @@ pub(super) fn render(
 
 /// The identity fields, and the licence's where there is one.
 fn head(context: &Context<'_>, readings: &Readings) -> Map<String, Value> {
-    let identity =
-        IDENTITY.map(|(name, fact)| (name.to_owned(), fact.value(context, readings.finished_at)));
+    let identity = IDENTITY.map(|(name, fact)| (name.to_owned(), fact.value(context, readings.finished_at)));
     identity.into_iter().chain(license::fields(context.license)).collect()
 }
 
 /// What stands for a metric of SQL in the payloads that don't run it.
 fn shown_instead(metric: &PlannedMetric, context: &Context<'_>, kind: PayloadKind) -> Option<Value> {
-    let is_absent = matches!(metric.source, Source::Absent(reason) if reason != Reason::RemovedInstrumentation);
+    let is_absent =
+        matches!(metric.source, Source::Absent(reason) if reason != Reason::RemovedInstrumentation);
     match (kind, &metric.source) {
         (PayloadKind::Queries, Source::Sql(sql)) => {
             Some(sql.readable(metric.definition.time_frame, context.recorded_at).into())

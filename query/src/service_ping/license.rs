@@ -59,7 +59,9 @@ impl LicenseField {
             Self::TrialEndsOn => text(&license.trial_ends_on),
             Self::SubscriptionId => text(&license.subscription_id),
             Self::Sha256 => text(&license.sha256),
-            Self::AddOns => Some(license.add_ons.iter().map(|(name, seats)| (name.clone(), *seats)).collect()),
+            Self::AddOns => {
+                Some(license.add_ons.iter().map(|(name, seats)| (name.clone(), *seats)).collect())
+            }
             Self::Licensee => {
                 Some(license.licensee.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
             }
@@ -70,7 +72,8 @@ impl LicenseField {
 
 /// The fields that a licence has, for the payload's head.
 pub(super) fn fields(license: &LicenseConfig) -> Map<String, Value> {
-    let known = FIELDS.iter().filter_map(|(name, field)| Some(((*name).to_owned(), field.value(license).ok()?)));
+    let known =
+        FIELDS.iter().filter_map(|(name, field)| Some(((*name).to_owned(), field.value(license).ok()?)));
     known.collect()
 }
 

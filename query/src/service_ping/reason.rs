@@ -37,6 +37,8 @@ pub enum Reason {
     NoPromQl,
     /// GitLab itself no longer computes it.
     RemovedInstrumentation,
+    /// There is nothing yet to compute it from: the query answered null.
+    NoRows,
     /// The query failed.
     QueryFailed,
     /// The estimate of distinct identifiers failed.
@@ -49,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoData,
         Self::NoTimes,
         Self::NoInstallation,
@@ -60,6 +62,7 @@ impl Reason {
         Self::NoPrometheus,
         Self::NoPromQl,
         Self::RemovedInstrumentation,
+        Self::NoRows,
         Self::QueryFailed,
         Self::EstimateFailed,
         Self::WrongType,
@@ -69,9 +72,13 @@ impl Reason {
     /// The reason in words, as the end of "no value, because …".
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NoData => "what it counts is in the product's own database, of which Tally keeps no such part",
+            Self::NoData => {
+                "what it counts is in the product's own database, of which Tally keeps no such part"
+            }
             Self::NoTimes => "Tally knows how many there are, but not since when",
-            Self::NoInstallation => "it is about a part of the product's installation that Tally does not see",
+            Self::NoInstallation => {
+                "it is about a part of the product's installation that Tally does not see"
+            }
             Self::NoCounters => "no counter belongs to its legacy names",
             Self::SettingNotSet => "the application setting was never set",
             Self::NoLicense => "no licence is configured (query.license)",
@@ -79,6 +86,7 @@ impl Reason {
             Self::NoPrometheus => "no Prometheus server is configured (query.prometheus_url)",
             Self::NoPromQl => "its definition has no options.query in PromQL",
             Self::RemovedInstrumentation => "GitLab has removed what computed it",
+            Self::NoRows => "there is nothing yet to compute it from",
             Self::QueryFailed => "its query failed",
             Self::EstimateFailed => "the estimate of distinct identifiers failed",
             Self::WrongType => "the answer is not of the definition's value_type",

@@ -26,8 +26,11 @@ const PRESENT: &[(&str, &str)] = &[
 
 /// The setting that metrics of this class report.
 pub(super) fn of(class: &str) -> Option<Source> {
-    let named = |table: &[(&str, &'static str)]| table.iter().find(|(name, _)| *name == class).map(|(_, name)| *name);
-    named(SETTINGS).map(|name| Source::Setting(name.to_owned())).or_else(|| named(PRESENT).map(Source::SettingPresent))
+    let named =
+        |table: &[(&str, &'static str)]| table.iter().find(|(name, _)| *name == class).map(|(_, name)| *name);
+    named(SETTINGS)
+        .map(|name| Source::Setting(name.to_owned()))
+        .or_else(|| named(PRESENT).map(Source::SettingPresent))
 }
 
 /// The setting behind a method of GitLab's settings: the method without its question mark, except where it has a name of

@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn pieces_become_one_statement_that_reads_each_table_once() {
         let own = Sql::own(&format!("SELECT sum(x) FROM own WHERE {BETWEEN};\n"));
-        let (first, second) = (built_in("a", "count()"), built_in("a", "countIf(t <= {to:DateTime64(3, 'UTC')})"));
+        let (first, second) =
+            (built_in("a", "count()"), built_in("a", "countIf(t <= {to:DateTime64(3, 'UTC')})"));
         let third = built_in("b", "max(x)");
         let frames = [TimeFrame::SevenDays, TimeFrame::All, TimeFrame::TwentyEightDays, TimeFrame::None];
         let pieces: Vec<Framed<'_>> = [&own, &first, &second, &third].into_iter().zip(frames).collect();

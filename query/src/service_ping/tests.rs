@@ -115,7 +115,11 @@ fn what_failed_is_its_fallback_and_says_why_in_the_metadata() {
             elapsed: Duration::from_millis(125),
             ..SqlReadings::default()
         },
-        sql_places: ["d", "e", "f"].into_iter().zip(0..).map(|(name, place)| (name.to_owned(), place)).collect(),
+        sql_places: ["d", "e", "f"]
+            .into_iter()
+            .zip(0..)
+            .map(|(name, place)| (name.to_owned(), place))
+            .collect(),
         ..Readings::default()
     };
     let payload = payload(&metrics, &readings, PayloadKind::Full);

@@ -80,7 +80,7 @@ fn unique_totals<'a>(
 
 /// A text that a query answered as a value of the definition's type.
 pub(super) fn of_text(text: Option<&str>, kind: ValueType) -> Result<Value, Missing> {
-    let Some(text) = text else { return Err(Missing::failed(Reason::WrongType, "null")) };
+    let Some(text) = text else { return Err(Reason::NoRows.into()) };
     let value = match kind {
         ValueType::String => Some(Value::from(text)),
         ValueType::Number => text.parse::<i64>().map(Value::from).ok().or_else(|| {
@@ -150,6 +150,6 @@ mod tests {
         ] {
             assert_eq!(of_text(Some(text), kind).ok(), value, "{text} as {kind:?}");
         }
-        assert_eq!(of_text(None, ValueType::String).unwrap_err().reason, Reason::WrongType);
+        assert_eq!(of_text(None, ValueType::String).unwrap_err().reason, Reason::NoRows);
     }
 }

@@ -95,20 +95,15 @@ impl TestApp {
         let warehouse = Warehouse::new(&store, &config.limits, metrics.clone());
         let access = access(directory);
         let directory = Arc::clone(&access.directory);
-        let deps = Deps {
-            definitions: Arc::clone(&DEFINITIONS),
-            access,
-            warehouse: warehouse.clone(),
-            metrics,
-        };
+        let deps =
+            Deps { definitions: Arc::clone(&DEFINITIONS), access, warehouse: warehouse.clone(), metrics };
         let router = with_fallbacks(router(QueryState::new(config, deps)).0);
         Self { store, warehouse, directory, router }
     }
 
     /// The full payload over the definitions below, as of `NOW`.
     pub async fn ping(&self) -> Value {
-        let plan = Plan::new(&DEFINITIONS);
-        self.payload(&plan, PayloadKind::Full).await.document.into()
+        self.payload(&plan(), PayloadKind::Full).await.document.into()
     }
 
     /// A payload as of `NOW`, of an instance without a licence.
@@ -131,7 +126,12 @@ impl TestApp {
 
     /// Runs a statement as it stands.
     pub async fn sql(&self, sql: &str) {
-        self.store.client().query_raw(sql).execute().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.store
+            .client()
+            .query_raw(sql)
+            .execute()
+            .await
+            .unwrap_or_else(|error| panic!("{sql:.300}: {error:.300}"));
     }
 
     pub async fn get(&self, path: &str, token: &str) -> Answer {
@@ -196,6 +196,11 @@ fn access(yaml: &str) -> Access {
 }
 
 static DEFINITIONS: LazyLock<Arc<Definitions>> = LazyLock::new(|| Arc::new(definitions()));
+
+/// What a ping over the definitions below reads.
+pub fn plan() -> Plan {
+    Plan::new(&DEFINITIONS)
+}
 
 /// Two events, and metrics of every kind over them.
 fn definitions() -> Definitions {

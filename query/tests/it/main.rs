@@ -4,6 +4,7 @@
 
 mod access;
 mod app;
+mod corpus;
 mod cube;
 mod dictionary;
 mod engine;
@@ -11,3 +12,6 @@ mod events;
 mod metric_definitions;
 mod scale;
 mod service_ping;
+mod service_ping_corpus;
+mod service_ping_sources;
+mod service_ping_year;
