@@ -35,7 +35,7 @@ impl Default for CollectConfig {
             instance_window_days: 90,
             store_timeout_s: 20,
             max_uploads: 4,
-            max_report_bytes: 1024 * 1024,
+            max_report_bytes: 4 * 1024 * 1024,
             body: BodyLimits {
                 max_body_bytes: 10 * 1024 * 1024,
                 max_decompressed_bytes: 10 * 1024 * 1024,

@@ -47,11 +47,14 @@ impl<'a> Fields<'a> {
         self.found.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// A UUID that must be there. Until [`Self::finish`] is asked, a problem stands for the nil UUID.
+    /// A UUID that must be there, and not be the nil one, which unconfigured instances have in common. Until
+    /// [`Self::finish`] is asked, a problem stands for the nil UUID.
     pub(crate) fn uuid(&mut self, name: &'static str) -> Uuid {
         let text = self.get(name).and_then(|value| serde_json::from_str::<Cow<'_, str>>(value.get()).ok());
-        let uuid = text.and_then(|text| Uuid::try_parse(&text).ok()).filter(|uuid| !uuid.is_nil());
-        self.or_problem(name, uuid, "a UUID")
+        let uuid = text.and_then(|text| Uuid::try_parse(&text).ok());
+        let expected =
+            if uuid.is_some_and(|uuid| uuid.is_nil()) { "a UUID that is not nil" } else { "a UUID" };
+        self.or_problem(name, uuid.filter(|uuid| !uuid.is_nil()), expected)
     }
 
     /// A time with zone that must be there.
@@ -207,6 +210,10 @@ mod tests {
             ("[]".into(), "the body: expected an object, found an array"),
             (format!(r#"{{"u":7,{TIME},"s":"a"}}"#), "u: expected a UUID, found a number"),
             (format!(r#"{{"u":"7",{TIME},"s":"a"}}"#), "u: expected a UUID, found another text"),
+            (
+                format!(r#"{{"u":"00000000-0000-0000-0000-000000000000",{TIME},"s":"a"}}"#),
+                "u: expected a UUID that is not nil, found another text",
+            ),
             (
                 format!(r#"{{{UUID},"t":"yesterday","s":"abcd"}}"#),
                 "t: expected a time as 2026-01-31T23:59:59.000Z, found another text; \

@@ -32,7 +32,7 @@ pub(crate) struct Leaders {
     /// For each feature asked about: how many of them use it.
     pub(crate) users: Vec<u64>,
     /// For each feature asked about: the mean of the most per active user.
-    pub(crate) leaders: Vec<f64>,
+    pub(crate) means: Vec<f64>,
 }
 
 impl Storage {
@@ -89,9 +89,9 @@ fn leaders_sql(features: &[&'static str], top: usize) -> String {
         features.iter().map(|feature| expression(feature)).collect::<Vec<_>>().join(", ")
     };
     let users = each(&|feature| format!("countIf(latest_use['{feature}'] > 0)"));
-    let leaders = each(&|feature| format!("-arrayAvg(groupArraySorted({top})(-latest_use['{feature}']))"));
+    let means = each(&|feature| format!("-arrayAvg(groupArraySorted({top})(-latest_use['{feature}']))"));
     format!(
-        "SELECT count() AS others, [{users}] AS users, [{leaders}] AS leaders FROM (\
+        "SELECT count() AS others, [{users}] AS users, [{means}] AS means FROM (\
            SELECT argMax(use_per_active_user, recorded_at) AS latest_use FROM collected_pings \
            WHERE recorded_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') AND uuid != {{uuid:UUID}} \
            GROUP BY uuid) \

@@ -70,8 +70,8 @@ pub(super) fn use_per_active_user(
 ) -> Vec<(&'static str, f64)> {
     let Some(active_users) = active_users.filter(|users| *users >= 1.0) else { return Vec::new() };
     let of_feature = |feature: &Feature| {
-        let counts = sources.iter().flatten();
-        let count = counts.filter_map(|counts| count(counts, feature.count)).next()?;
+        let mut counts = sources.iter().flatten();
+        let count = counts.find_map(|counts| count(counts, feature.count))?;
         Some((feature.name, count / active_users))
     };
     FEATURES.iter().filter_map(of_feature).collect()
@@ -116,7 +116,7 @@ impl Score {
             return Self { is_compared, comparisons };
         }
         for ((comparison, feature), (leader, users)) in
-            comparisons.iter_mut().zip(&FEATURES).zip(others.leaders.iter().zip(&others.users))
+            comparisons.iter_mut().zip(&FEATURES).zip(others.means.iter().zip(&others.users))
         {
             let own = own_use.iter().find(|(name, _)| *name == feature.name).map_or(0.0, |(_, own)| *own);
             let leader = if *users >= min_instances { *leader } else { 0.0 };
@@ -188,7 +188,7 @@ mod tests {
 
     /// `issues` compared with others of which so many use it.
     fn issues(own: f64, others: u64, users: u64, leader: f64) -> (bool, Comparison) {
-        let leaders = Leaders { others, users: vec![users; 10], leaders: vec![leader; 10] };
+        let leaders = Leaders { others, users: vec![users; 10], means: vec![leader; 10] };
         let score = Score::compare(&[("issues", own)], &leaders, 3);
         (score.is_compared, score.comparisons[0])
     }
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_number_and_three_fields_a_feature() {
-        let leaders = Leaders { others: 3, users: vec![3; 10], leaders: vec![2.0; 10] };
+        let leaders = Leaders { others: 3, users: vec![3; 10], means: vec![2.0; 10] };
         let document = Score::compare(&[("boards", 1.0)], &leaders, 3).document(7);
         assert_eq!(document.len(), 31);
         assert_eq!(document["usage_data_id"], 7);

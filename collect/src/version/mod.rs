@@ -29,6 +29,9 @@ use verdict::{Severity, Verdict};
 const RETRY_AFTER_S: u64 = 3600;
 
 described! {
+    /// A picture's bytes.
+    struct Picture = json!({"type": "string", "format": "binary"});
+
     /// Whether a version is up to date.
     struct VersionStatus = json!({
         "type": "object",
@@ -86,7 +89,7 @@ pub(crate) async fn check_svg(
     path = "/check.png",
     tag = "collector",
     params(("gitlab_info" = String, Query, description = "Base64 of {\"version\":\"…\"}")),
-    responses((status = 200, description = "A badge", body = Vec<u8>, content_type = "image/png")),
+    responses((status = 200, description = "A badge", body = Picture, content_type = "image/png")),
 )]
 pub(crate) async fn check_png(
     State(collector): State<Collector>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use jiff::civil::Date;
@@ -79,34 +79,31 @@ impl ReleasesFile {
         if !self.path.as_os_str().is_empty() {
             self.refresh().await;
         }
-        Arc::clone(&self.read.lock().unwrap_or_else(PoisonError::into_inner).releases)
+        Arc::clone(&self.lock().releases)
     }
 
     async fn refresh(&self) {
         let path = self.path.clone();
-        let known = self.read.lock().unwrap_or_else(PoisonError::into_inner).stamp;
-        let reading = move || -> Result<Option<(Option<Stamp>, Option<Arc<[Release]>>)>, ReleasesError> {
-            let stamp = stamp(&path)?;
-            if stamp == known {
-                return Ok(None);
-            }
-            let releases =
-                load(&path).inspect_err(|error| tracing::warn!(%error, "the former releases stay"));
-            Ok(Some((stamp, releases.ok())))
+        let known = self.lock().stamp;
+        let reading = move || {
+            // A file that is gone has no stamp: that is told once, and again when it is back.
+            let stamp = stamp(&path).unwrap_or(None);
+            (stamp != known).then(|| (stamp, load(&path)))
         };
-        let Ok(outcome) = tokio::task::spawn_blocking(reading).await else { return };
-        match outcome {
-            Ok(None) => {}
-            Ok(Some((stamp, releases))) => {
-                let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-                read.stamp = stamp;
-                if let Some(releases) = releases {
-                    tracing::info!(count = releases.len(), "releases read again");
-                    read.releases = releases;
-                }
+        let Ok(Some((stamp, loaded))) = tokio::task::spawn_blocking(reading).await else { return };
+        let mut read = self.lock();
+        read.stamp = stamp;
+        match loaded {
+            Ok(releases) => {
+                tracing::info!(count = releases.len(), "releases read again");
+                read.releases = releases;
             }
-            Err(error) => tracing::debug!(%error, "the former releases stay"),
+            Err(error) => tracing::warn!(%error, "the former releases stay"),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
