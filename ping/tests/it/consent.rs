@@ -1,0 +1,163 @@
+//! The settings: what is in force, and that nothing leaves the instance without consent.
+
+use serde_json::json;
+use tally_ping::{Outcome, PayloadKind, PingConfig, PingError, Settings, SettingsChange, Tick};
+
+use crate::world::{Fault, RECEIVER, STEP, World, hours, start};
+
+const NOTHING: SettingsChange = SettingsChange {
+    usage_ping_enabled: None,
+    usage_ping_generation_enabled: None,
+    include_optional_data_in_service_ping: None,
+    usage_ping_features_enabled: None,
+    version_check_enabled: None,
+};
+
+const DEFAULTS: Settings = Settings {
+    usage_ping_enabled: true,
+    usage_ping_generation_enabled: true,
+    include_optional_data_in_service_ping: true,
+    usage_ping_features_enabled: false,
+    version_check_enabled: true,
+};
+
+fn forbidding() -> PingConfig {
+    PingConfig {
+        usage_ping_enabled: false,
+        base_url: RECEIVER.to_owned(),
+        splay_s: 0,
+        ..PingConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn changes_are_in_force_at_once_and_registration_features_need_the_ping() {
+    let world = World::new(2, start()).await;
+    let [ping, other] = &world.instances[..] else { panic!("two instances") };
+    assert_eq!(ping.settings(), DEFAULTS);
+    let features = |on| SettingsChange { usage_ping_features_enabled: Some(on), ..NOTHING };
+    let sending = |on| SettingsChange { usage_ping_enabled: Some(on), ..NOTHING };
+    let table = [
+        (NOTHING, DEFAULTS),
+        (features(true), Settings { usage_ping_features_enabled: true, ..DEFAULTS }),
+        // Off with the ping, and not on again with it.
+        (sending(false), Settings { usage_ping_enabled: false, ..DEFAULTS }),
+        (features(true), Settings { usage_ping_enabled: false, ..DEFAULTS }),
+        (sending(true), DEFAULTS),
+        (
+            SettingsChange { usage_ping_enabled: Some(false), ..features(true) },
+            Settings { usage_ping_enabled: false, ..DEFAULTS },
+        ),
+        (
+            SettingsChange { usage_ping_enabled: Some(true), ..features(true) },
+            Settings { usage_ping_features_enabled: true, ..DEFAULTS },
+        ),
+        (features(false), DEFAULTS),
+        (
+            SettingsChange {
+                include_optional_data_in_service_ping: Some(false),
+                usage_ping_generation_enabled: Some(false),
+                version_check_enabled: Some(false),
+                ..NOTHING
+            },
+            Settings {
+                include_optional_data_in_service_ping: false,
+                usage_ping_generation_enabled: false,
+                version_check_enabled: false,
+                ..DEFAULTS
+            },
+        ),
+    ];
+    for (change, expected) in table {
+        assert_eq!(ping.change_settings(change).await.unwrap(), expected, "{change:?}");
+        assert_eq!(other.settings(), expected, "{change:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_boolean_counts_as_not_set() {
+    let world = World::new(1, start()).await;
+    for value in [json!("false"), json!(0), json!(null), json!({})] {
+        world.set("usage_ping_enabled", value).await;
+        assert_eq!(world.instances[0].settings(), DEFAULTS);
+    }
+}
+
+#[tokio::test]
+async fn the_file_wins_over_the_setting_and_is_not_overridden() {
+    let mut world = World::configured(forbidding(), 1, start()).await;
+    world.set("usage_ping_enabled", true).await;
+    world.set("usage_ping_features_enabled", true).await;
+    let ping = world.instances[0].clone();
+    let off = Settings { usage_ping_enabled: false, ..DEFAULTS };
+    assert!(ping.is_forbidden_by_file());
+    assert_eq!(ping.settings(), off);
+    let on =
+        SettingsChange { usage_ping_enabled: Some(true), usage_ping_features_enabled: Some(true), ..NOTHING };
+    assert_eq!(ping.change_settings(on).await.unwrap(), off);
+    assert!(matches!(ping.send_now().await, Err(PingError::OptedOut)));
+    // Computed and stored all the same.
+    let ticks = world.run_until(start() + hours(7 * 24), STEP).await;
+    assert!(matches!(ticks[..], [(_, Some(Tick::Stored))]), "{ticks:?}");
+    assert!(ping.latest(PayloadKind::Full).await.unwrap().is_some());
+    assert_eq!(world.receiver.seen.lock().unwrap().len(), 0);
+    // What was asked for in vain is not in force once the file allows it.
+    world.config.usage_ping_enabled = true;
+    assert!(!world.process().settings().usage_ping_features_enabled);
+}
+
+#[tokio::test]
+async fn who_opts_out_between_two_tries_is_not_tried_again() {
+    let mut world = World::new(2, start()).await;
+    let slot = world.slot().after(start());
+    world.faults.plan(&[Fault::Status(500)]);
+    world.run_until(slot + hours(1), STEP).await;
+    assert_eq!(world.receiver.at("/usage_data").len(), 1);
+    world.set("usage_ping_enabled", false).await;
+    let ticks = world.run_until(slot + hours(6 * 24), STEP).await;
+    assert!(matches!(ticks[..], [(_, Some(Tick::Ended(Outcome::NotSent)))]), "{ticks:?}");
+    assert_eq!(world.receiver.at("/usage_data").len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_is_not_reported_without_consent() {
+    let mut world = World::new(1, start()).await;
+    world.set("usage_ping_enabled", false).await;
+    world.faults.plan(&[Fault::Blank, Fault::StoreDown]);
+    let ticks = world.run_until(start() + hours(7 * 24), STEP).await;
+    let failed = ticks.iter().filter(|(_, tick)| matches!(tick, Some(Tick::Failed(_)))).count();
+    assert_eq!(failed, 2);
+    assert_eq!(ticks.last().unwrap().1, Some(Tick::Stored));
+    assert_eq!(world.receiver.seen.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn without_a_receiver_payloads_are_stored_and_nothing_is_sent() {
+    let config = PingConfig { splay_s: 0, ..PingConfig::default() };
+    let mut world = World::configured(config, 1, start()).await;
+    let ticks = world.run_until(start() + hours(7 * 24), STEP).await;
+    assert!(matches!(ticks[..], [(_, Some(Tick::Stored))]), "{ticks:?}");
+    assert!(matches!(world.instances[0].send_now().await, Err(PingError::NoReceiver)));
+    assert_eq!(world.receiver.seen.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_payload_is_made_under_the_consent_of_its_time() {
+    let world = World::new(1, start()).await;
+    let ping = &world.instances[0];
+    let change = SettingsChange {
+        include_optional_data_in_service_ping: Some(false),
+        usage_ping_features_enabled: Some(true),
+        ..NOTHING
+    };
+    ping.change_settings(change).await.unwrap();
+    ping.generate().await.unwrap();
+    let consents = world.generator.consents.lock().unwrap().clone();
+    assert_eq!(consents.len(), 3);
+    for consent in consents {
+        assert!(consent.usage_ping_enabled && consent.features_enabled && !consent.include_optional_data);
+    }
+    let off = SettingsChange { usage_ping_generation_enabled: Some(false), ..NOTHING };
+    ping.change_settings(off).await.unwrap();
+    assert!(matches!(ping.generate().await, Err(PingError::GenerationOff)));
+}
