@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tally_service::api::ApiError;
@@ -26,7 +27,14 @@ pub enum Refusal {
 impl Refusal {
     /// The answer for whoever asks: a page, or JSON.
     pub(crate) fn answer(self, wants_page: bool) -> Response {
-        if wants_page { pages::refused(self.status(), &self.to_string()) } else { self.into_response() }
+        if !wants_page {
+            return self.into_response();
+        }
+        let mut page = pages::refused(self.status(), &self.to_string());
+        if let Some(seconds) = self.into_response().headers().get(RETRY_AFTER) {
+            page.headers_mut().insert(RETRY_AFTER, seconds.clone());
+        }
+        page
     }
 
     fn status(&self) -> StatusCode {

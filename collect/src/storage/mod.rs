@@ -83,7 +83,8 @@ impl Storage {
     }
 }
 
-/// One query for all features. Their names come from this program's text.
+/// One query for all features. Their names come from this program's text. Reading in the order of the table's key, newest
+/// first, is several times faster than keeping the latest of each instance with `argMax`.
 fn leaders_sql(features: &[&'static str], top: usize) -> String {
     let each = |expression: &dyn Fn(&str) -> String| {
         features.iter().map(|feature| expression(feature)).collect::<Vec<_>>().join(", ")
@@ -92,9 +93,9 @@ fn leaders_sql(features: &[&'static str], top: usize) -> String {
     let means = each(&|feature| format!("-arrayAvg(groupArraySorted({top})(-latest_use['{feature}']))"));
     format!(
         "SELECT count() AS others, [{users}] AS users, [{means}] AS means FROM (\
-           SELECT argMax(use_per_active_user, recorded_at) AS latest_use FROM collected_pings \
+           SELECT use_per_active_user AS latest_use FROM collected_pings \
            WHERE recorded_at >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') AND uuid != {{uuid:UUID}} \
-           GROUP BY uuid) \
+           ORDER BY uuid DESC, recorded_at DESC LIMIT 1 BY uuid) \
          WHERE notEmpty(latest_use)"
     )
 }

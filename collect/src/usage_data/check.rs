@@ -74,7 +74,7 @@ mod tests {
 
     const GOOD: &str = r#"{"uuid":"0f9a4a1e-5d3c-4b2a-9e1f-7a6b5c4d3e2f","recorded_at":"2026-11-20T10:00:00.000Z",
         "version":"17.5.2","hostname":"gitlab.example.com","edition":"EE","active_user_count":4,"more":{"a":[1]},
-        "counts":{"issues":10,"notes":-1,"ci_internal_pipelines":400,"x":{}},"counts_monthly":{"ci_internal_pipelines":6}}"#;
+        "counts":{"issues":10,"notes":-1,"ci_internal_pipelines":400,"boards":1e300,"milestones":"3","x":{}},"counts_monthly":{"ci_internal_pipelines":6}}"#;
 
     fn check(json: &str) -> Result<Payload, Refusal> {
         let now = "2026-11-21T10:00:00Z".parse().unwrap();

@@ -17,6 +17,9 @@ use crate::storage::Leaders;
 /// How many of the other instances make the lead.
 const TOP: usize = 10;
 
+/// What is more than this is no count; means of counts stay far from infinity.
+const MAX_COUNT: f64 = 1e15;
+
 /// One of the features.
 struct Feature {
     /// As in `leader_X`, `instance_X` and `percentage_X`.
@@ -63,7 +66,7 @@ pub(crate) const fn per_active_user_fields() -> &'static [&'static str] {
 }
 
 /// What a payload says of each feature, over its active users. `sources` are its objects of counts, the preferred one
-/// first. A count that could not be computed (negative) is as good as none.
+/// first. A count that could not be computed (negative), or is none, is as good as absent.
 pub(super) fn use_per_active_user(
     active_users: Option<f64>,
     sources: &[Option<Fields<'_>>],
@@ -79,7 +82,7 @@ pub(super) fn use_per_active_user(
 
 fn count(counts: &Fields<'_>, name: &str) -> Option<f64> {
     let count: f64 = serde_json::from_str(counts.get(name)?.get()).ok()?;
-    (count >= 0.0).then_some(count)
+    (0.0..=MAX_COUNT).contains(&count).then_some(count)
 }
 
 /// A feature's use by this instance, by the leaders, and the former in percent of the latter, at most 100.

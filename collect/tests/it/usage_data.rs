@@ -137,6 +137,10 @@ fn a_store_that_does_not_answer_is_told_as_such() {
         let answer = app.post("/usage_data", payload(1, 4, &json!({}))).await;
         assert_eq!(answer.json(503)["message"], "503 Service Unavailable - the database does not answer");
         assert!(answer.headers.contains_key("retry-after"));
+        let request = Request::post("/usage_data").header("accept", "text/html");
+        let page = app.send(request, payload(1, 4, &json!({})).to_string().into()).await;
+        assert_eq!(page.status, 503);
+        assert!(page.headers.contains_key("retry-after") && page.text().contains("Upload it again later"));
         let answer = app.get("/check.json?gitlab_info=eyJ2ZXJzaW9uIjoiMTcuNS4yIn0=").await;
         assert_eq!(answer.json(503)["message"], "503 Service Unavailable - no releases are known here");
     });
