@@ -18,12 +18,11 @@ pub(super) fn indented(json: &str) -> String {
             '{' | '[' => {
                 text.push(token);
                 while tokens.next_if(|next| is_blank(*next)).is_some() {}
-                match tokens.next_if(|next| matches!(next, '}' | ']')) {
-                    Some(end) => text.push(end),
-                    None => {
-                        depth += 1;
-                        begin_line(&mut text, depth);
-                    }
+                if let Some(end) = tokens.next_if(|next| matches!(next, '}' | ']')) {
+                    text.push(end);
+                } else {
+                    depth += 1;
+                    begin_line(&mut text, depth);
                 }
             }
             '}' | ']' => {

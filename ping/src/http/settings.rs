@@ -29,6 +29,7 @@ pub(super) fn routes() -> Routes<HttpState> {
 
 /// The settings in force, by GitLab's names.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "GitLab's settings are that many switches")]
 struct ApplicationSettings {
     /// Whether payloads are sent.
     usage_ping_enabled: bool,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::app::{App, ROOT, request};
 
 /// Method, path, the scopes that will do.
-const ENDPOINTS: [(&str, &str, &str); 11] = [
+pub const ENDPOINTS: [(&str, &str, &str); 11] = [
     ("GET", "/api/v4/usage_data/service_ping", "api read_service_ping"),
     ("GET", "/api/v4/usage_data/queries", "api read_service_ping"),
     ("GET", "/api/v4/usage_data/non_sql_metrics", "api read_service_ping"),

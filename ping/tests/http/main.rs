@@ -4,6 +4,7 @@
 
 mod access;
 mod app;
+mod documented;
 mod features;
 mod pages;
 mod payloads;

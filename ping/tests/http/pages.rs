@@ -119,6 +119,8 @@ async fn submissions_and_score_are_shown() {
     ] {
         assert!(page.text.contains(text), "{text}: {}", page.text);
     }
+    // The next week's payload finds nobody.
+    app.advance_hours(8 * 24);
     app.take_receiver_away();
     app.ping.send_now().await.unwrap_err();
     let page = app.get(PAGE).await;
@@ -136,6 +138,7 @@ async fn the_version_check_is_shown_by_its_severity() {
     ] {
         app.judge_version(severity);
         assert!(app.get(PAGE).await.text.contains(text), "{severity}");
+        app.advance_hours(24);
     }
     app.take_receiver_away();
     assert!(app.get(PAGE).await.text.contains("No answer."));
