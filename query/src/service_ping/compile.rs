@@ -15,8 +15,10 @@ const MAPPING_BYTES: usize = 64 * 1024;
 /// The statements about counters of one ping.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// Rows of (counter, three counts, three sums as text).
+    /// Rows of (counter, three counts).
     pub counters: Statement,
+    /// Rows of (counter, three sums as text), of the counters whose sums are asked for; absent when there are none.
+    pub sums: Option<Statement>,
     /// Rows of (counter, value, three counts); absent when no metric asks for them.
     pub unique_totals: Option<Statement>,
     /// Rows of (counter, two estimates).
@@ -28,7 +30,8 @@ pub(super) struct Statements {
 impl Statements {
     /// How many there are.
     pub fn count(&self) -> usize {
-        2 + usize::from(self.unique_totals.is_some()) + self.unions.len()
+        let optional = [&self.sums, &self.unique_totals].into_iter().flatten().count();
+        2 + optional + self.unions.len()
     }
 }
 
@@ -38,6 +41,7 @@ pub(super) fn compile(plan: &Plan, today: Date) -> Statements {
     let month = Period::of(TimeFrame::TwentyEightDays.window(today));
     Statements {
         counters: counters(week, month),
+        sums: sums(plan, week, month),
         unique_totals: plan.has_unique_totals().then(|| unique_totals(week, month)),
         uniques: uniques(week, month),
         unions: mappings(plan).iter().map(|mapping| unions(mapping, week, month)).collect(),
@@ -73,11 +77,33 @@ fn counters(week: Period, month: Period) -> Statement {
     let in_month = month.holds_day(&mut statement);
     statement.sql = format!(
         "SELECT counter, sumIf(count, {in_week}) AS count_week, sumIf(count, {in_month}) AS count_month, \
-         sum(count) AS count_all, toString(sumIf(sum, {in_week})) AS sum_week, \
-         toString(sumIf(sum, {in_month})) AS sum_month, toString(sum(sum)) AS sum_all \
-         FROM counters GROUP BY counter"
+         sum(count) AS count_all FROM counters GROUP BY counter"
     );
     statement
+}
+
+/// Decimals take longer to add up than counts, and few counters have any.
+fn sums(plan: &Plan, week: Period, month: Period) -> Option<Statement> {
+    let names = plan.summed_counters();
+    let size: usize = names.iter().map(String::len).sum();
+    if names.is_empty() {
+        return None;
+    }
+    let mut statement = Statement::default();
+    let in_week = week.holds_day(&mut statement);
+    let in_month = month.holds_day(&mut statement);
+    let is_named = match size {
+        0..=MAPPING_BYTES => {
+            format!("counter IN {}", statement.bind(Parameter::Texts(names), "Array(String)"))
+        }
+        _ => "sum != 0".to_owned(),
+    };
+    statement.sql = format!(
+        "SELECT counter, toString(sumIf(sum, {in_week})) AS sum_week, \
+         toString(sumIf(sum, {in_month})) AS sum_month, toString(sum(sum)) AS sum_all \
+         FROM counters WHERE {is_named} GROUP BY counter"
+    );
+    Some(statement)
 }
 
 fn unique_totals(week: Period, month: Period) -> Statement {
@@ -154,7 +180,9 @@ mod tests {
     fn plan(unions: Vec<Vec<String>>) -> Plan {
         let source =
             Source::UniqueTotals { property: "label".into(), counters: vec!["t.totals(label)".into()] };
-        Plan { metrics: vec![planned("a", TimeFrame::All, source)], unions }
+        let sum = Source::Sum(vec!["m.sum(value)".into()]);
+        let metrics = vec![planned("a", TimeFrame::All, source), planned("b", TimeFrame::All, sum)];
+        Plan { metrics, unions }
     }
 
     #[test]
@@ -164,9 +192,10 @@ mod tests {
             vec!["a.unique(user.id)".into(), "c".into()],
         ]);
         let statements = compile(&plan, jiff::civil::date(2024, 6, 1));
-        assert_eq!(statements.count(), 4);
+        assert_eq!(statements.count(), 5);
         let totals = statements.unique_totals.as_ref().unwrap();
-        let texts = [&statements.counters, totals, &statements.uniques, &statements.unions[0]];
+        let sums = statements.sums.as_ref().unwrap();
+        let texts = [&statements.counters, sums, totals, &statements.uniques, &statements.unions[0]];
         insta::assert_snapshot!(texts.map(ToString::to_string).join("\n\n"));
     }
 

@@ -36,22 +36,16 @@ impl<T> Reading<T> {
     }
 }
 
-/// A counter's numbers of the last week, the last four weeks, and all time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Numbers {
-    pub counts: [u64; 3],
-    /// In billionths, so that adding them up is exact.
-    pub sums: [i128; 3],
-}
-
 /// A value of a counted property, and how often it occurred in each window.
 pub(super) type ValueCounts = (String, [u64; 3]);
 
 /// What the tables hold about counters.
 #[derive(Debug, Default)]
 pub(super) struct CounterReadings {
-    /// By counter.
-    pub numbers: Reading<HashMap<String, Numbers>>,
+    /// By counter: the counts of the last week, the last four weeks, and all time.
+    pub counts: Reading<HashMap<String, [u64; 3]>>,
+    /// By counter: the sums, in billionths, so that adding them up is exact.
+    pub sums: Reading<HashMap<String, [i128; 3]>>,
     /// By counter: the estimates for the last week and the last four weeks.
     pub uniques: Reading<HashMap<String, [u64; 2]>>,
     /// By union: the same.
@@ -66,6 +60,11 @@ struct CounterRow {
     count_week: u64,
     count_month: u64,
     count_all: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct SumRow {
+    counter: String,
     sum_week: String,
     sum_month: String,
     sum_all: String,
@@ -96,25 +95,35 @@ struct UnionRow {
 
 /// Runs the statements at once: each keeps about one core busy.
 pub(super) async fn execute(warehouse: &Warehouse, statements: &Statements) -> CounterReadings {
-    let (numbers, unique_totals, uniques, unions) = tokio::join!(
-        Reading::of(numbers(warehouse, &statements.counters)),
+    let (counts, sums, unique_totals, uniques, unions) = tokio::join!(
+        Reading::of(counts(warehouse, &statements.counters)),
+        Reading::of(sums(warehouse, statements.sums.as_ref())),
         Reading::of(totals(warehouse, statements.unique_totals.as_ref())),
         Reading::of(uniques(warehouse, &statements.uniques)),
         Reading::of(unions(warehouse, &statements.unions)),
     );
-    CounterReadings { numbers, uniques, unions, unique_totals }
+    CounterReadings { counts, sums, uniques, unions, unique_totals }
 }
 
-async fn numbers(
+async fn counts(
     warehouse: &Warehouse,
     statement: &Statement,
-) -> Result<HashMap<String, Numbers>, WarehouseError> {
+) -> Result<HashMap<String, [u64; 3]>, WarehouseError> {
     let rows = warehouse.rows::<CounterRow>(PURPOSE, statement).await?;
-    let numbers = |row: CounterRow| {
-        let sums = [&row.sum_week, &row.sum_month, &row.sum_all].map(|text| billionths(text));
-        (row.counter, Numbers { counts: [row.count_week, row.count_month, row.count_all], sums })
+    let counts = |row: CounterRow| (row.counter, [row.count_week, row.count_month, row.count_all]);
+    Ok(rows.into_iter().map(counts).collect())
+}
+
+async fn sums(
+    warehouse: &Warehouse,
+    statement: Option<&Statement>,
+) -> Result<HashMap<String, [i128; 3]>, WarehouseError> {
+    let Some(statement) = statement else { return Ok(HashMap::new()) };
+    let rows = warehouse.rows::<SumRow>(PURPOSE, statement).await?;
+    let sums = |row: SumRow| {
+        (row.counter, [&row.sum_week, &row.sum_month, &row.sum_all].map(|text| billionths(text)))
     };
-    Ok(rows.into_iter().map(numbers).collect())
+    Ok(rows.into_iter().map(sums).collect())
 }
 
 async fn totals(

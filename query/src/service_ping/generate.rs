@@ -201,7 +201,8 @@ pub(super) fn evaluate(
 /// How many metrics were read by each of the statements about counters: a metric's time is its share.
 #[derive(Default)]
 struct Shares {
-    numbers: f64,
+    counts: f64,
+    sums: f64,
     uniques: f64,
     unions: f64,
     unique_totals: f64,
@@ -218,9 +219,8 @@ impl Shares {
         }
         let counters = &readings.counters;
         Self {
-            numbers: share(elapsed(&counters.numbers), |source| {
-                matches!(source, Source::Total(_) | Source::Sum(_))
-            }),
+            counts: share(elapsed(&counters.counts), |source| matches!(source, Source::Total(_))),
+            sums: share(elapsed(&counters.sums), |source| matches!(source, Source::Sum(_))),
             uniques: share(elapsed(&counters.uniques), |source| matches!(source, Source::Unique(_))),
             unions: share(elapsed(&counters.unions), |source| matches!(source, Source::Union(_))),
             unique_totals: share(elapsed(&counters.unique_totals), |source| {
@@ -231,7 +231,8 @@ impl Shares {
 
     fn seconds(&self, metric: &PlannedMetric, readings: &Readings) -> f64 {
         match &metric.source {
-            Source::Total(_) | Source::Sum(_) => self.numbers,
+            Source::Total(_) => self.counts,
+            Source::Sum(_) => self.sums,
             Source::Unique(_) => self.uniques,
             Source::Union(_) => self.unions,
             Source::UniqueTotals { .. } => self.unique_totals,

@@ -74,6 +74,15 @@ impl Plan {
         Some(Self { metrics: vec![metric], unions })
     }
 
+    /// The counters whose sums metrics ask for.
+    pub(super) fn summed_counters(&self) -> Vec<String> {
+        let summed = self.metrics.iter().filter_map(|metric| match &metric.source {
+            Source::Sum(counters) => Some(counters),
+            _ => None,
+        });
+        summed.flatten().collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
     /// Whether any metric counts how often a property's values occurred; without one, the table needs no reading.
     pub(super) fn has_unique_totals(&self) -> bool {
         self.metrics.iter().any(|metric| matches!(metric.source, Source::UniqueTotals { .. }))

@@ -8,7 +8,7 @@ use tally_directory::Directory;
 use tally_schemas::{DataCategory, DataSource, Metric, Status, TimeFrame, ValueType};
 
 use super::database::SqlReadings;
-use super::execute::{CounterReadings, Numbers, Reading};
+use super::execute::{CounterReadings, Reading};
 use super::generate::{Readings, render};
 use super::plan::PlannedMetric;
 use super::source::Source;
@@ -74,13 +74,12 @@ fn a_payload_nests_values_at_their_key_paths_after_the_identity_fields() {
         planned("counts.by_label_of_nothing", TimeFrame::All, totals("unseen")),
         planned("counts.boards", TimeFrame::All, Source::Absent(Reason::NoData)),
     ];
-    let numbers = |counts, sums| Numbers { counts, sums };
     let counters = CounterReadings {
-        numbers: reading(HashMap::from([
-            ("a".to_owned(), numbers([1, 10, 100], [0; 3])),
-            ("b".to_owned(), numbers([2, 20, 200], [0; 3])),
-            ("m.sum(value)".to_owned(), numbers([0; 3], [500_000_000, 12_250_000_000, 1_000_000_000_000])),
-        ])),
+        counts: reading(HashMap::from([("a".to_owned(), [1, 10, 100]), ("b".to_owned(), [2, 20, 200])])),
+        sums: reading(HashMap::from([(
+            "m.sum(value)".to_owned(),
+            [500_000_000, 12_250_000_000, 1_000_000_000_000],
+        )])),
         uniques: reading(HashMap::from([("u".to_owned(), [7, 28])])),
         unions: reading(HashMap::from([(0, [9, 99])])),
         unique_totals: reading(HashMap::from([(
@@ -106,7 +105,7 @@ fn what_failed_is_its_fallback_and_says_why_in_the_metadata() {
     ];
     let readings = Readings {
         counters: CounterReadings {
-            numbers: Reading { rows: Err("no table".to_owned()), elapsed: Duration::ZERO },
+            counts: Reading { rows: Err("no table".to_owned()), elapsed: Duration::ZERO },
             uniques: Reading { rows: Err("no table".to_owned()), elapsed: Duration::ZERO },
             ..CounterReadings::default()
         },

@@ -19,12 +19,12 @@ pub(super) fn of_counters(
 ) -> Option<Result<Value, Missing>> {
     let window = window_index(metric.definition.time_frame);
     Some(match &metric.source {
-        Source::Total(counters) => rows(&readings.numbers).map(|numbers| {
-            let count = |counter| numbers.get(counter).map_or(0, |numbers| numbers.counts[window]);
+        Source::Total(counters) => rows(&readings.counts).map(|counts| {
+            let count = |counter| counts.get(counter).map_or(0, |counts| counts[window]);
             counters.iter().map(count).sum::<u64>().into()
         }),
-        Source::Sum(counters) => rows(&readings.numbers).map(|numbers| {
-            let sum = |counter| numbers.get(counter).map_or(0, |numbers| numbers.sums[window]);
+        Source::Sum(counters) => rows(&readings.sums).map(|sums| {
+            let sum = |counter| sums.get(counter).map_or(0, |sums| sums[window]);
             number(counters.iter().map(sum).sum())
         }),
         Source::Unique(counter) => {
