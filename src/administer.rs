@@ -1,5 +1,7 @@
-//! What `tally token` and `tally directory` ask of the directory, wherever it is: requests that can travel over the control
-//! socket, and their performance.
+//! What `tally token`, `tally directory` and `tally ping` ask of a process: requests that can travel over the control socket,
+//! and their performance.
+
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use tally_directory::commands::NewToken;
 use tally_directory::commands::{self, NewUser};
 use tally_directory::{Change, Directory, MemberSource, Scope, SecretHash, State, token_from_random};
+use tally_ping::Ping;
 
 use crate::cli::Removal;
 use crate::randomness::fresh_random;
@@ -30,10 +33,38 @@ pub enum Request {
     ListTokens,
     /// Take a token back.
     RevokeToken { name: String, user: Option<String> },
+    /// Something about the Service Ping.
+    Ping { task: PingRequest },
+}
+
+/// What is asked about the Service Ping.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PingRequest {
+    /// Where a value comes from.
+    Explain { key_path: String },
+    /// The week's payload, computed if there is none.
+    Preview,
+    /// A new payload.
+    Generate,
+    /// Send the week's payload.
+    Send,
+    /// How things stand.
+    Status,
+    /// Whether the version is up to date.
+    VersionCheck,
+}
+
+/// What requests are about.
+pub struct Administered {
+    pub directory: Arc<Directory>,
+    /// Only where ClickHouse is at hand, too.
+    pub ping: Option<Ping>,
 }
 
 /// Does what is asked; the text to print, or what is in the way.
-pub async fn perform(directory: &Directory, request: Request) -> Result<String> {
+pub async fn perform(administered: &Administered, request: Request) -> Result<String> {
+    let directory = &*administered.directory;
     match request {
         Request::Import { yaml } => Ok(format!("{}\n", directory.import(&yaml, Timestamp::now()).await?)),
         Request::Export => {
@@ -59,6 +90,29 @@ pub async fn perform(directory: &Directory, request: Request) -> Result<String> 
             directory.transact(now, |state| commands::revoke_token(state, &name, user.as_deref())).await?;
             Ok(String::new())
         }
+        Request::Ping { task } => match &administered.ping {
+            Some(ping) => perform_ping(ping, task).await,
+            None => bail!(
+                "the running process has no Service Ping; start it with \"query\" in standalone.services"
+            ),
+        },
+    }
+}
+
+async fn perform_ping(ping: &Ping, task: PingRequest) -> Result<String> {
+    match task {
+        PingRequest::Explain { key_path } => match ping.explain(&key_path).await {
+            Some(explanation) => Ok(explanation),
+            None => bail!("no definition has the key path {key_path}; the dictionary lists them all"),
+        },
+        PingRequest::Preview => Ok(ping.preview().await?.payload.to_string()),
+        PingRequest::Generate => Ok(ping.generate().await?.payload.to_string()),
+        PingRequest::Send => Ok(format!("{}\n", ping.send_now().await?)),
+        PingRequest::Status => Ok(ping.status().await?.to_string()),
+        PingRequest::VersionCheck => match ping.version_check().await? {
+            Some(status) => Ok(format!("{status}\n")),
+            None => Ok("the version check is switched off\n".to_owned()),
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+use tally_schemas::definitions::generate::{Counting, NewProperty, NewRule};
 
 /// Event-sourced analytics that speaks GitLab's API: tracks events, counts them exactly once, answers for the numbers.
 #[derive(Parser)]
@@ -40,6 +41,10 @@ pub enum Command {
     Query(ServiceArgs),
     /// GitLab's internal API, for GitLab Shell, the agent server and billing; on a port of its own
     Internal(ServiceArgs),
+    /// The weekly Service Ping: its scheduler as a process of its own; or what it sends, why, and whether it was sent
+    Ping(PingArgs),
+    /// The other end of the Service Ping: receives payloads, answers with the DevOps score, serves the version check
+    Collect(CollectArgs),
     /// The embedded ClickHouse engine as a process of its own, with ClickHouse's HTTP interface
     Store(ServiceArgs),
     /// Creates and upgrades the ClickHouse tables
@@ -85,6 +90,53 @@ pub struct ServiceArgs {
     pub listen: Option<String>,
 }
 
+#[derive(Args)]
+pub struct PingArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The address to serve health and metrics on.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    #[command(flatten)]
+    pub task: PingTask,
+}
+
+/// What to do instead of running the scheduler: in the running process where the log is embedded.
+#[derive(Args)]
+#[group(multiple = false)]
+pub struct PingTask {
+    /// Say where the value at a key path comes from: definition, counters, SQL, rows, window
+    #[arg(long, value_name = "KEY_PATH")]
+    pub explain: Option<String>,
+    /// Print the payload, byte for byte as it is sent: the week's, computed and stored now if there is none yet
+    #[arg(long)]
+    pub preview: bool,
+    /// Compute and store a new payload, and print it; nothing is sent
+    #[arg(long)]
+    pub generate: bool,
+    /// Send the week's payload now, unless the ping is switched off
+    #[arg(long)]
+    pub send: bool,
+    /// Say when the next one is due, whether it will be sent and to whom, and what became of the last
+    #[arg(long)]
+    pub status: bool,
+    /// Ask the receiver whether this version is up to date, unless the version check is switched off
+    #[arg(long)]
+    pub version_check: bool,
+}
+
+#[derive(Args)]
+pub struct CollectArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Where everything is kept (standalone.data_dir), unless store.url names a ClickHouse server.
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// The address to serve on (services.collect).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+}
+
 #[derive(Subcommand)]
 pub enum DefinitionsCommand {
     /// Checks definition files and says for each mistake the file, the field, what was expected and what is there
@@ -93,6 +145,103 @@ pub enum DefinitionsCommand {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
     },
+    /// Writes a new definition file, as GitLab's own generator writes it
+    #[command(subcommand)]
+    New(NewDefinition),
+    /// Writes the dictionary of all definitions: a page to search in (.html), or JSON (.json)
+    Dictionary {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum NewDefinition {
+    /// An internal event, such as: tally definitions new event create_board --description "A board is created"
+    /// --identifier user --identifier project --property "label=its colour" --product-group planning --milestone 18.9
+    Event {
+        /// The event's name: small letters, digits, underscores
+        action: String,
+        /// What it means
+        #[arg(long)]
+        description: String,
+        /// Whose id comes with it: project, user, namespace, feature_enabled_by_namespace_ids
+        #[arg(long = "identifier", value_name = "NAME")]
+        identifiers: Vec<String>,
+        /// What else comes with it; label, property and value are the usual names
+        #[arg(long = "property", value_name = "NAME=DESCRIPTION")]
+        properties: Vec<NewProperty>,
+        /// The team it belongs to
+        #[arg(long, value_name = "GROUP")]
+        product_group: String,
+        /// `duo`, for events about GitLab Duo
+        #[arg(long)]
+        classification: Option<String>,
+        #[command(flatten)]
+        file: NewFile,
+    },
+    /// A metric, such as: tally definitions new metric --event create_board --count unique:user --time-frame 7d --time-frame
+    /// 28d --description "who created a board" --milestone 18.9
+    Metric {
+        /// An event that it counts; `create_board:label=red,blue` counts some of them
+        #[arg(
+            long = "event",
+            value_name = "EVENT[:PROPERTY=VALUE,…;…]",
+            required_unless_present = "key_path"
+        )]
+        events: Vec<NewRule>,
+        /// What is counted: total, sum (of value), unique:user, unique:project, unique:namespace, unique:PROPERTY
+        #[arg(long, default_value = "total", value_name = "WHAT")]
+        count: Counting,
+        /// What stands for the events in its name; needed with filters, and with many events
+        #[arg(long)]
+        name: Option<String>,
+        /// Instead of events: the whole key path of a metric that is computed from the database,
+        #[arg(long, value_name = "KEY_PATH", requires = "instrumentation_class", conflicts_with = "events")]
+        key_path: Option<String>,
+        /// and the class that computes it
+        #[arg(long, value_name = "CLASS")]
+        instrumentation_class: Option<String>,
+        /// What follows "Count of unique users" or the like
+        #[arg(long)]
+        description: String,
+        /// 7d (the last complete week), 28d (the last four), all
+        #[arg(long = "time-frame", required = true, value_name = "FRAME")]
+        time_frames: Vec<tally_schemas::TimeFrame>,
+        /// The team it belongs to; the events' where they have one in common
+        #[arg(long, value_name = "GROUP")]
+        product_group: Option<String>,
+        #[command(flatten)]
+        file: NewFile,
+    },
+}
+
+/// What every new definition says of itself, and where it is written.
+#[derive(Args)]
+pub struct NewFile {
+    /// The release that brings it, such as 18.9
+    #[arg(long)]
+    pub milestone: String,
+    /// The change that brings it
+    #[arg(long = "introduced-by", value_name = "URL")]
+    pub introduced_by_url: Option<String>,
+    /// Who has it: free, premium, ultimate [default: all three, or those of the events]
+    #[arg(long = "tier", value_name = "TIER")]
+    pub tiers: Vec<String>,
+    /// The product's parts that it is about
+    #[arg(long = "product-category", value_name = "CATEGORY")]
+    pub product_categories: Vec<String>,
+    /// The folder that holds config/events and config/metrics
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    pub root: PathBuf,
+    /// Print the file instead of writing it
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 #[derive(Subcommand)]

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use tally_collect::CollectConfig;
 use tally_eventlog::embedded::EmbeddedConfig;
 use tally_eventlog::kafka::KafkaConfig;
 use tally_ingest::IngestConfig;
 use tally_internal::InternalConfig;
+use tally_ping::PingConfig;
 use tally_processor::ProcessorConfig;
 use tally_query::QueryConfig;
 use tally_service::api::GuardConfig;
@@ -42,6 +44,8 @@ pub struct Config {
     pub processor: ProcessorConfig,
     pub query: QueryConfig,
     pub internal: InternalConfig,
+    pub ping: PingConfig,
+    pub collect: CollectConfig,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,6 +64,7 @@ pub enum Service {
     Processor,
     Query,
     Internal,
+    Ping,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,6 +74,8 @@ pub struct ServicesSection {
     pub query: String,
     pub processor: String,
     pub internal: String,
+    pub ping: String,
+    pub collect: String,
 }
 
 /// Which implementation of the event log a process uses.
@@ -144,6 +151,7 @@ pub struct DirectorySection {
 #[serde(deny_unknown_fields)]
 pub struct DefinitionsSection {
     pub paths: Vec<String>,
+    pub legacy_names: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -258,6 +266,9 @@ mod tests {
         assert_eq!(config.ingest, IngestConfig::default());
         assert_eq!(config.guard, GuardConfig::default());
         assert_eq!(config.internal, InternalConfig::default());
+        assert_eq!(config.ping, PingConfig::default());
+        assert_eq!(config.collect, CollectConfig::default());
+        assert_eq!(config.query.license, QueryConfig::default().license);
         assert_eq!(config.query.limits.max_seconds, QueryConfig::default().limits.max_seconds);
         assert_eq!(config.query.body, QueryConfig::default().body);
         assert_eq!(config.store("http://x").request_timeout, StoreConfig::new("http://x").request_timeout);

@@ -1,4 +1,4 @@
-//! How `tally token` and `tally directory` reach the directory: through the running process that holds the embedded log, over
+//! How `tally token`, `tally directory` and `tally ping` reach what they are about: through the running process that holds the embedded log, over
 //! a Unix socket in its data folder that only the owner may use; else by opening the log themselves.
 
 use std::fs;
@@ -11,11 +11,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use tally_directory::Directory;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::administer::{Request, perform};
+use crate::administer::{Administered, Request, perform};
 use crate::config::{Config, LogKind};
 use crate::open;
 
@@ -30,13 +29,13 @@ fn socket(config: &Config) -> PathBuf {
 }
 
 /// Serves requests on the socket until `shutdown`.
-pub fn serve(config: &Config, directory: Arc<Directory>, shutdown: CancellationToken) -> Result<()> {
+pub fn serve(config: &Config, administered: Administered, shutdown: CancellationToken) -> Result<()> {
     let path = socket(config);
     let listener = bind(&path).with_context(|| format!("can't make {}", path.display()))?;
     let router = Router::new()
         .route("/", post(answer))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-        .with_state(directory);
+        .with_state(Arc::new(administered));
     tokio::spawn(async move {
         let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
         if let Err(error) = serving.await {
@@ -63,31 +62,33 @@ fn bind(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 async fn answer(
-    State(directory): State<Arc<Directory>>,
+    State(administered): State<Arc<Administered>>,
     Json(request): Json<Request>,
 ) -> Result<String, (StatusCode, String)> {
     let refused = |error: anyhow::Error| (StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}"));
-    perform(&directory, request).await.map_err(refused)
+    perform(&administered, request).await.map_err(refused)
 }
 
 /// Performs a request wherever the directory is; what it has to say.
 pub async fn send(config: &Config, request: Request) -> Result<String> {
     if config.log_storage.kind == LogKind::Embedded
-        && let Some(answer) = ask_running(&socket(config), &request).await?
+        && let Some(answer) = ask_running(config, &request).await?
     {
         return Ok(answer);
     }
     let shutdown = CancellationToken::new();
     let log = open::log(config).await?;
     let directory = open::directory(config, log, &shutdown).await?;
-    let outcome = perform(&directory, request).await;
+    let administered = Administered { directory, ping: None };
+    let outcome = perform(&administered, request).await;
     shutdown.cancel();
-    directory.stopped().await;
+    administered.directory.stopped().await;
     outcome
 }
 
-/// The running process's answer; `None` when nobody serves the socket.
-async fn ask_running(socket: &Path, request: &Request) -> Result<Option<String>> {
+/// The answer of the running process that holds the embedded log; `None` when nobody serves its socket.
+pub async fn ask_running(config: &Config, request: &Request) -> Result<Option<String>> {
+    let socket = socket(config);
     if !socket.exists() {
         return Ok(None);
     }

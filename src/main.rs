@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Definitions(command) => return Ok(commands::definitions::run(command)),
+        Command::Definitions(command) => return commands::definitions::run(command),
         Command::Config => print!("{}", config::DEFAULTS),
         Command::Openapi => println!("{}", services::document().to_pretty_json()?),
         serving => {
@@ -50,6 +50,8 @@ async fn serve(command: Command) -> Result<()> {
         Command::Internal(args) => commands::services::internal(args).await,
         Command::Token(command) => commands::token::run(command).await,
         Command::Directory(command) => commands::directory::run(command).await,
+        Command::Ping(args) => commands::ping::run(args).await,
+        Command::Collect(args) => commands::collect::run(args).await,
         Command::Store(args) => commands::store::run(args).await,
         Command::Migrate(args) => commands::migrate::run(args).await,
         Command::Load(args) => {

@@ -14,6 +14,7 @@ use tally_directory::{Change, Directory, SecretHash};
 use tally_eventlog::embedded::EmbeddedLog;
 use tally_eventlog::kafka::KafkaLog;
 use tally_eventlog::{EventLog, LogError, TopicSpec};
+use tally_schemas::definitions::LegacyNames;
 use tally_schemas::{Definitions, topics};
 use tally_service::{config, logging};
 use tally_store::{Migration, Store};
@@ -133,7 +134,9 @@ pub fn store(config: &Config) -> Result<Store> {
 
 /// The definitions in force.
 pub fn definitions(config: &Config) -> Result<Arc<Definitions>> {
-    let definitions = Definitions::load_or_built_in(&config.definitions.paths)?;
+    let section = &config.definitions;
+    let definitions = Definitions::load_or_built_in(&section.paths)?
+        .with_legacy_names(LegacyNames::load(&section.legacy_names)?);
     tracing::info!(
         events = definitions.events().count(),
         metrics = definitions.metrics().len(),

@@ -5,11 +5,17 @@ use std::sync::Arc;
 use anyhow::Result;
 use axum::Router;
 use prometheus::Registry;
+use tally_collect::{Collector, Dependencies as CollectorDependencies};
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
 use tally_ingest::{Dependencies as IngestDependencies, Ingest};
 use tally_internal::{Dependencies as InternalDependencies, InternalState};
+use tally_ping::http::HttpState;
+use tally_ping::{Dependencies as PingDependencies, Ping};
 use tally_processor::{Metrics, ProcessorDeps};
+use tally_query::metrics::QueryMetrics;
+use tally_query::service_ping::Plan;
+use tally_query::warehouse::Warehouse;
 use tally_query::{Deps as QueryDeps, QueryState};
 use tally_schemas::{ContributionIds, Definitions, Framings, Matcher};
 use tally_service::api::{self, Access, Budget, Guard, openapi};
@@ -38,21 +44,25 @@ pub struct Process {
     contribution_ids: Arc<ContributionIds>,
     guard: Option<Guard>,
     directory: Option<Arc<Directory>>,
+    /// What queries measure about themselves; one for all that read ClickHouse.
+    queries: QueryMetrics,
     routes: Router,
     documents: Vec<OpenApi>,
-    /// What is served on other listeners.
+    /// What is served on other listeners, and the scheduler of the Service Ping.
     beside: Vec<JoinHandle<()>>,
 }
 
 impl Process {
     /// A process without services yet. Asks the schema registry, where there is one.
     pub async fn new(config: Config, shutdown: CancellationToken) -> Result<Self> {
+        let registry = metrics::registry();
         Ok(Self {
             framings: registry::framings(&config.schema_registry.url).await?,
             contribution_ids: Arc::new(ContributionIds::new(config.ingest.node)),
             config,
             shutdown,
-            registry: metrics::registry(),
+            queries: QueryMetrics::register(&registry),
+            registry,
             health: Health::default(),
             clock: system_clock(),
             randomness: Arc::new(ThreadRandomness),
@@ -123,11 +133,61 @@ impl Process {
         let deps = QueryDeps {
             definitions,
             access: Access { directory, clock: Arc::clone(&self.clock) },
-            store: store.clone(),
-            registry: self.registry.clone(),
+            warehouse: self.warehouse(store),
+            metrics: self.queries.clone(),
         };
         let state = QueryState::new(self.config.query.clone(), deps);
         self.add(Budget::Other, tally_query::router(state));
+    }
+
+    fn warehouse(&self, store: &Store) -> Warehouse {
+        Warehouse::new(store, &self.config.query.limits, self.queries.clone())
+    }
+
+    /// The Service Ping: what is asked about it, and its scheduler, which runs where [`Self::run_ping`] says so.
+    pub fn ping(
+        &self,
+        log: Arc<dyn EventLog>,
+        store: &Store,
+        directory: Arc<Directory>,
+        definitions: &Definitions,
+    ) -> Result<Ping> {
+        let dependencies = PingDependencies {
+            plan: Arc::new(Plan::new(definitions)),
+            warehouse: self.warehouse(store),
+            store: store.clone(),
+            directory,
+            log,
+            framings: self.framings,
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            instance: self.config.query.instance.clone(),
+            license: self.config.query.license.clone(),
+            prometheus_url: self.config.query.prometheus_url.clone(),
+            registry: self.registry.clone(),
+        };
+        Ok(Ping::new(self.config.ping.clone(), dependencies)?)
+    }
+
+    /// Adds the Service Ping's routes.
+    pub fn add_ping(&mut self, ping: Ping) -> Result<()> {
+        let state = HttpState::new(ping, self.config.query.body.clone(), &self.registry)?;
+        self.add(Budget::Other, tally_ping::http::router(state));
+        Ok(())
+    }
+
+    /// Runs the scheduler of the Service Ping until shutdown.
+    pub fn run_ping(&mut self, ping: Ping) {
+        self.beside.push(tokio::spawn(ping.run(self.shutdown.clone())));
+    }
+
+    /// Adds the routes of the Service Ping's receiver.
+    pub fn add_collector(&mut self, store: Store) -> Result<()> {
+        let dependencies =
+            CollectorDependencies { store, clock: Arc::clone(&self.clock), registry: self.registry.clone() };
+        let collector = Collector::new(self.config.collect.clone(), dependencies)?;
+        self.add(Budget::Other, tally_collect::router(collector));
+        Ok(())
     }
 
     /// The processor's work, to run beside serving.
@@ -227,9 +287,17 @@ impl Process {
         http::serve(listener, api::with_fallbacks(routes), self.config.http, self.shutdown).await;
         for serving in beside {
             if let Err(error) = serving.await {
-                tracing::error!(%error, "a listener ended badly");
+                tracing::error!(%error, "what ran beside ended badly");
             }
         }
+        if let Some(directory) = self.directory {
+            directory.stopped().await;
+        }
+    }
+
+    /// Ends a process that serves nothing.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
         if let Some(directory) = self.directory {
             directory.stopped().await;
         }
@@ -238,7 +306,13 @@ impl Process {
 
 /// The document of everything that Tally serves, publicly and internally.
 pub fn document() -> OpenApi {
-    described("Tally", "", [tally_ingest::document(), tally_query::document(), tally_internal::document()])
+    let parts = [
+        tally_ingest::document(),
+        tally_query::document(),
+        tally_ping::http::document(),
+        tally_internal::document(),
+    ];
+    described("Tally", "", parts)
 }
 
 fn described(title: &str, url: &str, parts: impl IntoIterator<Item = OpenApi>) -> OpenApi {

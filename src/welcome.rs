@@ -61,8 +61,8 @@ Try, in another terminal:
      -d '{{"query":{{"measures":["TrackedEvents.count"],"dimensions":["TrackedEvents.eventName"]}}}}' \
      {url}/projects/1/product_analytics/request/load
 
-3. Read the Service Ping. counts.count_total_view_dashboard is 1; weekly figures begin with the next complete week.
-   curl -H 'PRIVATE-TOKEN: {token}' {url}/usage_data/service_ping
+3. Compute a Service Ping. counts.count_total_view_dashboard is 1; weekly figures begin with the next complete week.
+   curl -X POST -H 'PRIVATE-TOKEN: {token}' {url}/tally/service_ping
 
 Stop with Ctrl-C. `tally --help` shows what else there is.
 "#

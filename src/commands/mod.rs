@@ -1,8 +1,10 @@
 //! What the subcommands do, one file each.
 
+pub mod collect;
 pub mod definitions;
 pub mod directory;
 pub mod migrate;
+pub mod ping;
 pub mod services;
 pub mod standalone;
 pub mod store;

@@ -1,4 +1,4 @@
-//! `tally ingest`, `tally processor`, `tally query` and `tally internal`: one service a process, over Kafka and a ClickHouse
+//! `tally ingest`, `tally processor`, `tally query`, `tally internal` and `tally ping`: one service a process, over Kafka and a ClickHouse
 //! server.
 
 use std::sync::Arc;
@@ -6,10 +6,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
+use tally_ping::Ping;
 use tally_service::http;
 use tokio::net::TcpListener;
 
-use crate::cli::ServiceArgs;
+use crate::cli::{ConfigArgs, ServiceArgs};
+use crate::config::Config;
 use crate::open;
 use crate::services::Process;
 
@@ -44,10 +46,34 @@ pub async fn query(args: ServiceArgs) -> Result<()> {
     let store = open::store(&process.config)?;
     let definitions = open::definitions(&process.config)?;
     process.needs_store(&store);
-    let (_, directory) = open_log_and_directory(&mut process).await?;
+    let (log, directory) = open_log_and_directory(&mut process).await?;
+    let ping = process.ping(log, &store, Arc::clone(&directory), &definitions)?;
     process.add_query(&store, directory, definitions);
+    process.add_ping(ping)?;
     process.serve(listener).await;
     Ok(())
+}
+
+/// The scheduler of the Service Ping.
+pub async fn ping(args: &ConfigArgs, listen: Option<&str>) -> Result<()> {
+    let flags: Vec<String> = listen.iter().map(|address| format!("services.ping={address}")).collect();
+    let Some(config) = open::settings(args, &flags)? else { return Ok(()) };
+    let listener = http::bind(&config.services.ping).await?;
+    let (mut process, _, ping) = open_ping(config).await?;
+    process.run_ping(ping);
+    process.serve(listener).await;
+    Ok(())
+}
+
+/// A process with the Service Ping and all that it stands on.
+pub async fn open_ping(config: Config) -> Result<(Process, Arc<Directory>, Ping)> {
+    let mut process = Process::new(config, open::shutdown_on_signal()).await?;
+    let store = open::store(&process.config)?;
+    let definitions = open::definitions(&process.config)?;
+    process.needs_store(&store);
+    let (log, directory) = open_log_and_directory(&mut process).await?;
+    let ping = process.ping(log, &store, Arc::clone(&directory), &definitions)?;
+    Ok((process, directory, ping))
 }
 
 /// GitLab's internal API.

@@ -10,6 +10,7 @@ use tally_service::http;
 use tally_store::{Engine, Store};
 use tokio::net::TcpListener;
 
+use crate::administer::Administered;
 use crate::cli::StandaloneArgs;
 use crate::commands::services::serve_beside;
 use crate::config::{Config, Service};
@@ -22,8 +23,8 @@ use crate::{control, instance, open};
 pub async fn run(args: StandaloneArgs) -> Result<()> {
     let Some(mut config) = open::settings(&args.config, &flags(&args))? else { return Ok(()) };
     let listener = http::bind(&config.standalone.listen).await?;
+    prepare_data_dir(&config)?;
     let data_dir = config.standalone.data_dir.clone();
-    create_private(&data_dir).with_context(|| format!("can't create {}", data_dir.display()))?;
     if config.query.instance.uuid.is_empty() {
         config.query.instance.uuid = instance::uuid(&data_dir)?;
     }
@@ -40,10 +41,7 @@ pub async fn run(args: StandaloneArgs) -> Result<()> {
         None
     };
 
-    if config.store.url.is_empty() && config.store.password.is_empty() {
-        config.store.password = fresh_password()?;
-    }
-    let (engine, store) = open_store(&config).await?;
+    let (engine, store) = open_store(&mut config).await?;
     let listeners = Listeners { public: listener, internal };
     let served = Box::pin(serve(config, listeners, store, args.welcome)).await;
     if let Some(engine) = engine {
@@ -71,7 +69,6 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
     open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
     process.use_directory(&directory)?;
-    control::serve(&process.config, Arc::clone(&directory), process.shutdown.clone())?;
     let welcome = if welcomes { Some(Welcome::prepare(&process.config, &directory).await?) } else { None };
     if services.contains(&Service::Ingest) {
         process.add_ingest(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
@@ -79,6 +76,23 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     if services.contains(&Service::Query) {
         process.add_query(&store, Arc::clone(&directory), Arc::clone(&definitions));
     }
+    let ping = if services.contains(&Service::Query) || services.contains(&Service::Ping) {
+        Some(process.ping(Arc::clone(&log), &store, Arc::clone(&directory), &definitions)?)
+    } else {
+        None
+    };
+    if services.contains(&Service::Query)
+        && let Some(ping) = &ping
+    {
+        process.add_ping(ping.clone())?;
+    }
+    if services.contains(&Service::Ping)
+        && let Some(ping) = &ping
+    {
+        process.run_ping(ping.clone());
+    }
+    let administered = Administered { directory: Arc::clone(&directory), ping };
+    control::serve(&process.config, administered, process.shutdown.clone())?;
     if let Some(listener) = listeners.internal {
         process.serve_internal(Arc::clone(&log), directory, &definitions, listener)?;
     }
@@ -100,7 +114,13 @@ fn flags(args: &StandaloneArgs) -> Vec<String> {
     data_dir.into_iter().chain(listen).collect()
 }
 
-/// Makes the folder, unless it is there: for its owner alone, because events and hashes of secrets are kept in it.
+/// Makes the data folder, unless it is there.
+pub fn prepare_data_dir(config: &Config) -> Result<()> {
+    let folder = &config.standalone.data_dir;
+    create_private(folder).with_context(|| format!("can't create {}", folder.display()))
+}
+
+/// For its owner alone, because events and hashes of secrets are kept in it.
 fn create_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -113,10 +133,13 @@ fn fresh_password() -> Result<String> {
     Ok(token_from_random(fresh_random()?))
 }
 
-/// The store at the configured URL, else an engine of our own.
-async fn open_store(config: &Config) -> Result<(Option<Engine>, Store)> {
+/// The store at the configured URL, else an engine of our own, under a fresh password unless the settings have one.
+pub async fn open_store(config: &mut Config) -> Result<(Option<Engine>, Store)> {
     if !config.store.url.is_empty() {
         return Ok((None, open::store(config)?));
+    }
+    if config.store.password.is_empty() {
+        config.store.password = fresh_password()?;
     }
     let engine = Engine::start(config.engine()).await?;
     tracing::info!(url = engine.url(), "the embedded engine serves clickhouse's http interface");

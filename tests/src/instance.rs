@@ -50,6 +50,12 @@ pub struct Instance {
 impl Instance {
     /// Imports the directory, makes the tokens, starts.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[], &[]).await
+    }
+
+    /// The same with further settings, and with variables in the process's environment.
+    pub async fn start_with(settings: &[String], environment: &[(&str, String)]) -> Result<Self> {
+        let more = settings;
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("import.yml");
         std::fs::write(&file, DIRECTORY)?;
@@ -68,9 +74,9 @@ impl Instance {
             format!("engine.listen=127.0.0.1:{store_port}"),
             format!("store.password={STORE_PASSWORD}"),
         ];
-        let flags = settings.iter().flat_map(|setting| ["--set", setting]);
+        let flags = settings.iter().chain(more).flat_map(|setting| ["--set", setting]);
         let arguments: Vec<&str> = ["standalone", "--listen", &listen].into_iter().chain(flags).collect();
-        let tally = Tally::start(folder.path(), port, &arguments).await?;
+        let tally = Tally::start_in(folder.path(), port, &arguments, environment).await?;
         let store = format!("http://127.0.0.1:{store_port}");
         Ok(Self { tally, internal_port, store, token, admin, folder })
     }

@@ -5,6 +5,7 @@ pub mod instance;
 pub mod kafka;
 pub mod outside;
 pub mod process;
+pub mod proxy;
 pub mod reference;
 pub mod wait;
 

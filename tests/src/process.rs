@@ -34,6 +34,7 @@ pub fn free_port() -> u16 {
 pub struct Tally {
     child: Child,
     command: Vec<String>,
+    environment: Vec<(String, String)>,
     pub port: u16,
     log: PathBuf,
 }
@@ -41,9 +42,22 @@ pub struct Tally {
 impl Tally {
     /// Starts `tally ARGUMENTS` in `folder` and waits until `/readyz` on `port` says so. Its output goes to a file there.
     pub async fn start(folder: &Path, port: u16, arguments: &[&str]) -> Result<Self> {
+        Self::start_in(folder, port, arguments, &[]).await
+    }
+
+    /// The same with further variables in the process's environment.
+    pub async fn start_in(
+        folder: &Path,
+        port: u16,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
         let log = folder.join(format!("{}-{port}.log", arguments[0]));
         let command: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let mut tally = Self { child: spawn(&command, &log)?, command, port, log };
+        let environment: Vec<(String, String)> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let child = spawn(&command, &environment, &log)?;
+        let mut tally = Self { child, command, environment, port, log };
         tally.ready().await?;
         Ok(tally)
     }
@@ -68,7 +82,7 @@ impl Tally {
 
     /// Starts the same command again after it was killed.
     pub async fn restart(&mut self) -> Result<()> {
-        self.child = spawn(&self.command, &self.log)?;
+        self.child = spawn(&self.command, &self.environment, &self.log)?;
         self.ready().await
     }
 
@@ -125,13 +139,14 @@ impl Drop for Tally {
     }
 }
 
-fn spawn(command: &[String], log: &Path) -> Result<Child> {
+fn spawn(command: &[String], environment: &[(String, String)], log: &Path) -> Result<Child> {
     let folder = log.parent().context("the log lies in the process's folder")?;
     let output = File::options().create(true).append(true).open(log)?;
     Command::new(binary())
         .args(command)
         // Every standalone serves the internal API, too: tests that run at once must not meet on its port.
         .env("TALLY_SERVICES__INTERNAL", "127.0.0.1:0")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
@@ -171,12 +186,22 @@ pub fn write_directory(file: &Path) -> Result<()> {
     Ok(std::fs::write(file, DIRECTORY)?)
 }
 
-/// A GET with a token; the answer's JSON. Anything but 200 is an error.
+/// A GET with a token; the answer's JSON. Anything but success is an error.
 pub async fn get_json(url: &str, token: &str) -> Result<Value> {
-    let response = reqwest::Client::new().get(url).header("PRIVATE-TOKEN", token).send().await?;
+    json(reqwest::Client::new().get(url), url, token).await
+}
+
+/// A Service Ping of this moment, computed by the Tally at `url`; the token is an administrator's.
+pub async fn service_ping(url: &str, token: &str) -> Result<Value> {
+    let url = format!("{url}/api/v4/tally/service_ping");
+    json(reqwest::Client::new().post(&url), &url, token).await
+}
+
+async fn json(request: reqwest::RequestBuilder, url: &str, token: &str) -> Result<Value> {
+    let response = request.header("PRIVATE-TOKEN", token).send().await?;
     let status = response.status();
     let text = response.text().await?;
-    if status != 200 {
+    if !status.is_success() {
         bail!("{url} answered {status}: {text}");
     }
     Ok(serde_json::from_str(&text)?)

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tally_tests::instance::Instance;
-use tally_tests::process::{clickhouse, get_json};
+use tally_tests::process::{clickhouse, get_json, service_ping};
 use tally_tests::wait;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -43,7 +43,7 @@ async fn a_push_is_listed_and_the_agent_servers_counts_are_in_the_ping() -> Resu
         ensure!(status(&url, Method::POST, instance.agent_server_header()?, &counts).await? == 204);
     }
     wait::until("the counts in the Service Ping", DEADLINE, || async {
-        let ping = get_json(&format!("{public}/api/v4/usage_data/service_ping"), &instance.admin).await?;
+        let ping = service_ping(&public, &instance.admin).await?;
         Ok((ping["counts"]["kubernetes_agent_gitops_sync"] == 10).then_some(()))
     })
     .await?;

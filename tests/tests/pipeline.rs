@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use tally_tests::kafka::Kafka;
 use tally_tests::outside::{corpus, python, require, root};
 use tally_tests::process::{
-    ADMIN_TOKEN, STORE_PASSWORD, Tally, clickhouse, free_port, get_json, run, write_directory,
+    ADMIN_TOKEN, STORE_PASSWORD, Tally, clickhouse, free_port, run, service_ping, write_directory,
 };
 use tally_tests::reference::Expected;
 use tally_tests::{setting, wait};
@@ -104,7 +104,7 @@ impl Run {
     async fn judge(&self, query: &str, store: &str) -> Result<()> {
         let rows = clickhouse(store, "SELECT count(), uniqExact(event_id) FROM events").await?;
         ensure!(rows == format!("{0}\t{0}", self.events), "events and distinct events in the table: {rows}");
-        let ping = get_json(&format!("{query}/api/v4/usage_data/service_ping"), ADMIN_TOKEN).await?;
+        let ping = service_ping(query, ADMIN_TOKEN).await?;
         let file = PathBuf::from(self.path("ping.json"));
         std::fs::write(&file, ping.to_string())?;
         println!("{}", self.expected.compare(&file)?);
