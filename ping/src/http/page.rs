@@ -181,8 +181,9 @@ impl VersionCheck {
             }
             Some(Ok(None)) if is_enabled => unknown("Nobody to ask.", String::new()),
             Some(Ok(None)) => unknown("Switched off.", String::new()),
-            Some(Err(error)) => unknown("No answer.", error.to_string()),
-            None => unknown("No answer in time.", String::new()),
+            Some(Err(PingError::VersionCheck(error))) => unknown("Not known:", error.to_string()),
+            Some(Err(error)) => unknown("Not known:", error.to_string()),
+            None => unknown("Not known:", "no answer in time".to_owned()),
         }
     }
 }

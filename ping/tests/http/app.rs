@@ -83,6 +83,8 @@ struct CountingGenerator {
 #[async_trait]
 impl Generator for CountingGenerator {
     async fn generate(&self, kind: PayloadKind, recorded_at: Timestamp, _consent: Consent) -> Payload {
+        // Others get their turn while a payload is made.
+        tokio::task::yield_now().await;
         let number = match kind {
             PayloadKind::Full => self.full.fetch_add(1, Ordering::Relaxed) + 1,
             PayloadKind::NonSql | PayloadKind::Queries => 0,

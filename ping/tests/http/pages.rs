@@ -141,7 +141,7 @@ async fn the_version_check_is_shown_by_its_severity() {
         app.advance_hours(24);
     }
     app.take_receiver_away();
-    assert!(app.get(PAGE).await.text.contains("No answer."));
+    assert!(app.get(PAGE).await.text.contains("Not known:</span> no answer: connection"));
     let asked = app.asked().len();
     app.put(SETTINGS, r#"{"version_check_enabled":false}"#).await;
     assert!(app.get(PAGE).await.text.contains("Switched off."));
