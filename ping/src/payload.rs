@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tally_directory::Directory;
 use tally_query::service_ping::{self, Consent, Context, MetricMetadata, Payload, PayloadKind, Plan};
 use tally_query::warehouse::Warehouse;
@@ -30,6 +31,13 @@ impl StoredPayload {
     /// Whether there is nothing in it.
     pub(crate) fn is_blank(&self) -> bool {
         matches!(self.payload.trim(), "" | "{}" | "null")
+    }
+
+    /// Whether it says itself that it holds optional data: GitLab's metric `settings.collected_data_categories`.
+    pub(crate) fn holds_optional_data(&self) -> bool {
+        let document: Value = serde_json::from_str(&self.payload).unwrap_or_default();
+        let categories = document.pointer("/settings/collected_data_categories").and_then(Value::as_array);
+        categories.is_some_and(|categories| categories.iter().any(|category| category == "optional"))
     }
 }
 
@@ -69,12 +77,13 @@ impl PlannedGenerator {
 #[async_trait]
 impl Generator for PlannedGenerator {
     async fn generate(&self, kind: PayloadKind, recorded_at: Timestamp, consent: Consent) -> Payload {
-        service_ping::generate(&self.plan, &self.context(recorded_at, consent), &self.warehouse, kind).await
+        let context = self.context(recorded_at, consent);
+        Box::pin(service_ping::generate(&self.plan, &context, &self.warehouse, kind)).await
     }
 
     async fn explain(&self, key_path: &str, recorded_at: Timestamp, consent: Consent) -> Option<String> {
         let context = self.context(recorded_at, consent);
-        let explanation = service_ping::explain(&self.plan, &context, &self.warehouse, key_path).await;
-        explanation.map(|explanation| explanation.to_string())
+        let explanation = service_ping::explain(&self.plan, &context, &self.warehouse, key_path);
+        Box::pin(explanation).await.map(|explanation| explanation.to_string())
     }
 }

@@ -173,11 +173,12 @@ impl Ping {
         Ok(self.0.parts.storage.latest(kind, self.0.now() - CYCLE).await?)
     }
 
-    /// The full payload that is sent next: the reporting cycle's, or one computed and stored now.
+    /// The full payload that is sent next: the reporting cycle's, or one computed and stored now, also when the customer
+    /// has taken back since what the cycle's was made under.
     pub async fn preview(&self) -> Result<StoredPayload, PingError> {
         match self.latest(PayloadKind::Full).await? {
-            Some(payload) => Ok(payload),
-            None => self.generate().await,
+            Some(payload) if !self.0.exceeds_consent(&payload) => Ok(payload),
+            _ => self.generate().await,
         }
     }
 
@@ -294,7 +295,7 @@ impl Ping {
         Ok(Status {
             slot: shared.slot,
             next_slot: shared.slot.after(now),
-            receiver: shared.receiver.clone(),
+            receiver: shared.shown_receiver(),
             settings: shared.settings_of(&state),
             next_attempt: schedule.as_ref().and_then(Schedule::next_attempt),
             last_success: schedule.as_ref().and_then(|schedule| schedule.last_success),
@@ -323,6 +324,18 @@ impl Shared {
         self.receiver.clone().filter(|_| self.settings().usage_ping_enabled)
     }
 
+    /// The receiver as people may see it: without the password that its address may hold.
+    pub fn shown_receiver(&self) -> Option<String> {
+        let mut url = Url::parse(self.receiver.as_ref()?).ok()?;
+        let is_cleared = url.set_username("").is_ok() && url.set_password(None).is_ok();
+        is_cleared.then(|| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// Whether the payload holds what may not be sent any more.
+    pub fn exceeds_consent(&self, payload: &StoredPayload) -> bool {
+        !self.settings().include_optional_data_in_service_ping && payload.holds_optional_data()
+    }
+
     pub fn set_withdrawable(&self, one: Option<Try>) {
         *self.withdrawable.lock().unwrap_or_else(PoisonError::into_inner) = one;
     }
@@ -343,5 +356,26 @@ fn receiver(base_url: &str) -> Result<Option<String>, StartError> {
     match url {
         Some(_) => Ok(Some(base_url.to_owned())),
         None => Err(StartError::BaseUrl(base_url.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_is_an_http_address_or_nobody() {
+        let table = [
+            ("", None),
+            (" ", None),
+            ("https://a.example/", Some("https://a.example")),
+            ("http://a/b/", Some("http://a/b")),
+        ];
+        for (base_url, expected) in table {
+            assert_eq!(receiver(base_url).unwrap().as_deref(), expected, "{base_url:?}");
+        }
+        for base_url in ["a.example", "ftp://a.example", "https://", "/usage_data", "mailto:a@example.com"] {
+            assert!(matches!(receiver(base_url), Err(StartError::BaseUrl(_))), "{base_url:?}");
+        }
     }
 }

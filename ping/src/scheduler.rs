@@ -40,9 +40,9 @@ impl Ping {
     /// Looks at the schedule once, and makes the step that is due. An error means that the directory can't be written to.
     pub async fn tick(&self) -> Result<Tick, PingError> {
         let shared = &self.0;
+        let _sending = shared.sending.lock().await;
         shared.store_submissions().await;
-        let step = shared.next_step().await?;
-        let one = match step {
+        let one = match shared.next_step().await? {
             Step::Idle => return Ok(Tick::Idle),
             Step::Noted(outcome) => {
                 tracing::info!(?outcome, "ended a service ping's slot");
@@ -50,7 +50,6 @@ impl Ping {
             }
             Step::Try(one) => one,
         };
-        let _sending = shared.sending.lock().await;
         shared.set_withdrawable(Some(one));
         let tick = shared.attempt(one).await;
         shared.set_withdrawable(None);
@@ -112,7 +111,10 @@ impl Shared {
     /// Makes an announced try: the payloads first if there are none, then the request. Its end is in the directory.
     async fn attempt(&self, one: Try) -> Result<Tick, PingError> {
         let payload = match one.recorded_at {
-            Some(recorded_at) => self.stored_full(recorded_at).await,
+            Some(recorded_at) => match self.stored_full(recorded_at).await {
+                Ok(payload) if self.exceeds_consent(&payload) => self.make_payloads_anew(&one).await?,
+                stored => stored,
+            },
             None => self.make_payloads(&one).await?,
         };
         let payload = match payload {
@@ -167,6 +169,15 @@ impl Shared {
         })
         .await?;
         Ok(Ok(full))
+    }
+
+    /// New payloads for a later try, as the customer has taken back a consent that the stored ones were made under.
+    async fn make_payloads_anew(&self, one: &Try) -> Result<Result<StoredPayload, SendError>, PingError> {
+        let now = self.now();
+        if self.transact(|_, leases, _| (leases.take_all(&self.holder, now), None)).await? {
+            return self.make_payloads(one).await;
+        }
+        Ok(Err(SendError::NotGenerated("another process is computing payloads".to_owned())))
     }
 
     async fn stored_full(&self, recorded_at: Timestamp) -> Result<StoredPayload, SendError> {
@@ -296,12 +307,13 @@ impl Shared {
     }
 
     fn announce_receiver(&self) {
-        match &self.receiver {
-            Some(receiver) => tracing::info!(receiver, slot = %self.slot, "service pings are sent weekly"),
-            None => tracing::info!(
+        if let Some(receiver) = self.shown_receiver() {
+            tracing::info!(receiver, slot = %self.slot, "service pings are sent weekly");
+        } else {
+            tracing::info!(
                 slot = %self.slot,
                 "service pings are computed and stored weekly, not sent: ping.base_url is empty"
-            ),
+            );
         }
     }
 }

@@ -32,7 +32,7 @@ fn forbidding() -> PingConfig {
 
 #[tokio::test]
 async fn changes_are_in_force_at_once_and_registration_features_need_the_ping() {
-    let world = World::new(2, start()).await;
+    let world = World::new(2, start());
     let [ping, other] = &world.instances[..] else { panic!("two instances") };
     assert_eq!(ping.settings(), DEFAULTS);
     let features = |on| SettingsChange { usage_ping_features_enabled: Some(on), ..NOTHING };
@@ -76,7 +76,7 @@ async fn changes_are_in_force_at_once_and_registration_features_need_the_ping() 
 
 #[tokio::test]
 async fn what_is_no_boolean_counts_as_not_set() {
-    let world = World::new(1, start()).await;
+    let world = World::new(1, start());
     for value in [json!("false"), json!(0), json!(null), json!({})] {
         world.set("usage_ping_enabled", value).await;
         assert_eq!(world.instances[0].settings(), DEFAULTS);
@@ -85,7 +85,7 @@ async fn what_is_no_boolean_counts_as_not_set() {
 
 #[tokio::test]
 async fn the_file_wins_over_the_setting_and_is_not_overridden() {
-    let mut world = World::configured(forbidding(), 1, start()).await;
+    let mut world = World::configured(forbidding(), 1, start());
     world.set("usage_ping_enabled", true).await;
     world.set("usage_ping_features_enabled", true).await;
     let ping = world.instances[0].clone();
@@ -108,8 +108,8 @@ async fn the_file_wins_over_the_setting_and_is_not_overridden() {
 
 #[tokio::test]
 async fn who_opts_out_between_two_tries_is_not_tried_again() {
-    let mut world = World::new(2, start()).await;
-    let slot = world.slot().after(start());
+    let mut world = World::new(2, start());
+    let slot = World::slot().after(start());
     world.faults.plan(&[Fault::Status(500)]);
     world.run_until(slot + hours(1), STEP).await;
     assert_eq!(world.receiver.at("/usage_data").len(), 1);
@@ -121,7 +121,7 @@ async fn who_opts_out_between_two_tries_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_failure_is_not_reported_without_consent() {
-    let mut world = World::new(1, start()).await;
+    let mut world = World::new(1, start());
     world.set("usage_ping_enabled", false).await;
     world.faults.plan(&[Fault::Blank, Fault::StoreDown]);
     let ticks = world.run_until(start() + hours(7 * 24), STEP).await;
@@ -134,7 +134,7 @@ async fn a_failure_is_not_reported_without_consent() {
 #[tokio::test]
 async fn without_a_receiver_payloads_are_stored_and_nothing_is_sent() {
     let config = PingConfig { splay_s: 0, ..PingConfig::default() };
-    let mut world = World::configured(config, 1, start()).await;
+    let mut world = World::configured(config, 1, start());
     let ticks = world.run_until(start() + hours(7 * 24), STEP).await;
     assert!(matches!(ticks[..], [(_, Some(Tick::Stored))]), "{ticks:?}");
     assert!(matches!(world.instances[0].send_now().await, Err(PingError::NoReceiver)));
@@ -143,7 +143,7 @@ async fn without_a_receiver_payloads_are_stored_and_nothing_is_sent() {
 
 #[tokio::test]
 async fn a_payload_is_made_under_the_consent_of_its_time() {
-    let world = World::new(1, start()).await;
+    let world = World::new(1, start());
     let ping = &world.instances[0];
     let change = SettingsChange {
         include_optional_data_in_service_ping: Some(false),
@@ -160,4 +160,31 @@ async fn a_payload_is_made_under_the_consent_of_its_time() {
     let off = SettingsChange { usage_ping_generation_enabled: Some(false), ..NOTHING };
     ping.change_settings(off).await.unwrap();
     assert!(matches!(ping.generate().await, Err(PingError::GenerationOff)));
+}
+
+#[tokio::test]
+async fn optional_data_are_not_sent_once_they_are_switched_off() {
+    let mut world = World::new(1, start());
+    let slot = World::slot().after(start());
+    world.faults.plan(&[Fault::Status(500)]);
+    world.run_until(slot + hours(1), STEP).await;
+    world.set("include_optional_data_in_service_ping", false).await;
+    // Not by the next try, which makes another payload, and not by a person.
+    let ticks = world.run_until(slot + hours(9), STEP).await;
+    let [(_, Some(Tick::Sent(sent)))] = &ticks[..] else { panic!("{ticks:?}") };
+    assert_eq!((sent.attempt, sent.recorded_at), (2, slot + hours(8)));
+    assert_eq!(world.instances[0].status().await.unwrap().leases, []);
+    let bodies = world.receiver.at("/usage_data");
+    let holds_optional = |body: &[u8]| String::from_utf8_lossy(body).contains("optional");
+    assert_eq!(bodies.len(), 2);
+    assert!(holds_optional(&bodies[0].body) && !holds_optional(&bodies[1].body));
+
+    world.set("include_optional_data_in_service_ping", true).await;
+    world.clock.advance(hours(1));
+    world.instances[0].generate().await.unwrap();
+    world.set("include_optional_data_in_service_ping", false).await;
+    world.clock.advance(hours(1));
+    let by_hand = world.instances[0].send_now().await.unwrap();
+    assert_eq!(by_hand.recorded_at, world.instances[0].preview().await.unwrap().recorded_at);
+    assert!(!holds_optional(&world.receiver.at("/usage_data").last().unwrap().body));
 }

@@ -17,7 +17,7 @@ fn json_of(body: &[u8]) -> Value {
 
 #[tokio::test]
 async fn metadata_follow_a_payload_that_was_taken() {
-    let world = World::new(1, start()).await;
+    let world = World::new(1, start());
     let sent = world.instances[0].send_now().await.unwrap();
     assert_eq!((sent.attempt, sent.usage_data_id, sent.error), (1, Some(1), None));
     let score = sent.dev_ops_score.unwrap().features();
@@ -34,7 +34,7 @@ async fn metadata_follow_a_payload_that_was_taken() {
 
 #[tokio::test]
 async fn an_error_report_names_the_instance_and_the_error() {
-    let world = World::new(1, start()).await;
+    let world = World::new(1, start());
     world.faults.plan(&[Fault::Status(503)]);
     let error = world.instances[0].send_now().await.unwrap_err();
     assert!(matches!(error, PingError::NotTaken(SendError::BadStatus(503))), "{error}");
@@ -55,8 +55,8 @@ async fn an_error_report_names_the_instance_and_the_error() {
 
 #[tokio::test]
 async fn what_a_person_sends_is_not_sent_again_by_the_scheduler() {
-    let mut world = World::new(2, start()).await;
-    let slot = world.slot().after(start());
+    let mut world = World::new(2, start());
+    let slot = World::slot().after(start());
     world.faults.plan(&[Fault::Status(500)]);
     world.run_until(slot + hours(1), STEP).await;
     let sent = world.instances[1].send_now().await.unwrap();
@@ -73,8 +73,8 @@ async fn what_a_person_sends_is_not_sent_again_by_the_scheduler() {
 
 #[tokio::test]
 async fn a_payload_made_by_hand_leaves_the_weeks_own_alone() {
-    let mut world = World::new(1, start()).await;
-    let slot = world.slot().after(start());
+    let mut world = World::new(1, start());
+    let slot = World::slot().after(start());
     world.tick(0).await;
     let by_hand = world.instances[0].send_now().await.unwrap();
     world.run_until(slot + hours(6 * 24), STEP).await;
@@ -88,8 +88,8 @@ async fn a_payload_made_by_hand_leaves_the_weeks_own_alone() {
 
 #[tokio::test]
 async fn a_try_whose_row_could_not_be_stored_is_stored_later() {
-    let mut world = World::new(2, start()).await;
-    let slot = world.slot().after(start());
+    let mut world = World::new(2, start());
+    let slot = World::slot().after(start());
     world.faults.plan(&[Fault::StoreDownAfterTaken]);
     let ticks = world.run_until(slot + hours(1), STEP).await;
     let [(_, Some(Tick::Sent(sent)))] = &ticks[..] else { panic!("{ticks:?}") };
@@ -98,14 +98,14 @@ async fn a_try_whose_row_could_not_be_stored_is_stored_later() {
     assert_eq!(world.run_until(slot + hours(3 * 24), STEP).await, []);
     world.faults.store_is_down.store(false, Ordering::Relaxed);
     world.run_until(slot + hours(4 * 24), STEP).await;
-    assert_eq!(world.instances[0].submissions(sent.recorded_at).await.unwrap(), [sent.clone()]);
+    assert_eq!(world.instances[0].submissions(sent.recorded_at).await.unwrap(), std::slice::from_ref(sent));
     assert_eq!(world.receiver.at("/usage_data").len(), 1);
 }
 
 #[tokio::test]
 async fn metrics_tell_failures_by_reason_and_the_last_success() {
-    let mut world = World::new(2, start()).await;
-    let slot = world.slot().after(start());
+    let mut world = World::new(2, start());
+    let slot = World::slot().after(start());
     world.faults.plan(&[Fault::Blank, Fault::Status(500), Fault::NoId]);
     world.run_until(slot + hours(3 * 24), STEP).await;
     let texts: Vec<String> =
@@ -124,9 +124,9 @@ async fn metrics_tell_failures_by_reason_and_the_last_success() {
 async fn a_step_that_is_under_way_at_shutdown_is_taken_back() {
     let config =
         PingConfig { base_url: RECEIVER.to_owned(), splay_s: 3_600, poll_s: 1, ..PingConfig::default() };
-    let mut world = World::configured(config, 1, start()).await;
+    let mut world = World::configured(config, 1, start());
     world.tick(0).await;
-    let slot = world.slot().after(start());
+    let slot = World::slot().after(start());
     world.clock.set(slot);
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(world.instances[0].clone().run(shutdown.clone()));
@@ -150,8 +150,8 @@ async fn a_step_that_is_under_way_at_shutdown_is_taken_back() {
 
 #[tokio::test]
 async fn the_status_says_what_happened_and_what_comes() {
-    let mut world = World::new(1, start()).await;
-    let slot = world.slot().after(start());
+    let mut world = World::new(1, start());
+    let slot = World::slot().after(start());
     let text = world.instances[0].status().await.unwrap().to_string();
     assert!(text.contains("slot          Wednesday 05:40 UTC, next 2026-11-18T05:40:00Z"), "{text}");
     assert!(text.contains("destination   sent to https://version.example.com\n"), "{text}");

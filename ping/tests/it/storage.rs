@@ -45,7 +45,7 @@ async fn store(url: &str) -> Store {
 
 async fn kept(url: &str) {
     let store = store(url).await;
-    let world = World::new(0, start()).await;
+    let world = World::new(0, start());
     let registry = Registry::new();
     let folder = tempfile::tempdir().unwrap();
     let definitions = Definitions::load(&[] as &[String]).unwrap_or_else(|errors| panic!("{errors}"));

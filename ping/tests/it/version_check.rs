@@ -8,7 +8,7 @@ use crate::world::{World, hours, start};
 
 #[tokio::test]
 async fn the_receiver_is_told_version_and_host_name_at_most_every_12_hours() {
-    let world = World::new(1, start()).await;
+    let world = World::new(1, start());
     let ping = &world.instances[0];
     let status = ping.version_check().await.unwrap().unwrap();
     assert_eq!((status.severity, status.latest_version.as_str()), (Severity::Warning, "1.2.4"));
@@ -26,11 +26,11 @@ async fn the_receiver_is_told_version_and_host_name_at_most_every_12_hours() {
 
 #[tokio::test]
 async fn nobody_is_asked_when_the_version_check_is_off_or_there_is_no_receiver() {
-    let world = World::new(1, start()).await;
+    let world = World::new(1, start());
     let off = SettingsChange { version_check_enabled: Some(false), ..SettingsChange::default() };
     world.instances[0].change_settings(off).await.unwrap();
     assert_eq!(world.instances[0].version_check().await.unwrap(), None);
-    let alone = World::configured(PingConfig::default(), 1, start()).await;
+    let alone = World::configured(PingConfig::default(), 1, start());
     assert_eq!(alone.instances[0].version_check().await.unwrap(), None);
     assert_eq!(world.receiver.seen.lock().unwrap().len() + alone.receiver.seen.lock().unwrap().len(), 0);
 }

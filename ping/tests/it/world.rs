@@ -152,13 +152,16 @@ impl Generator for FaultyGenerator {
             self.faults.crash().await;
         }
         self.consents.lock().unwrap().push(consent);
+        let categories: &[&str] =
+            if consent.include_optional_data { &["standard", "optional"] } else { &["standard"] };
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let mut payload = Payload {
             document:
-                json!({"recorded_at": recorded_at, "uuid": UUID, "kind": kind.as_str(), "number": number})
-                    .as_object()
-                    .unwrap()
-                    .clone(),
+                json!({"recorded_at": recorded_at, "uuid": UUID, "kind": kind.as_str(), "number": number,
+                    "settings": {"collected_data_categories": categories}})
+                .as_object()
+                .unwrap()
+                .clone(),
             metadata: vec![MetricMetadata { name: "number".to_owned(), time_elapsed: 0.25, error: None }],
             queries: 0,
         };
@@ -316,12 +319,12 @@ impl Transport for Receiver {
 
 impl World {
     /// So many instances, with the clock at `now`.
-    pub async fn new(instances: usize, now: Timestamp) -> Self {
+    pub fn new(instances: usize, now: Timestamp) -> Self {
         let config = PingConfig { base_url: format!("{RECEIVER}/"), splay_s: 0, ..PingConfig::default() };
-        Self::configured(config, instances, now).await
+        Self::configured(config, instances, now)
     }
 
-    pub async fn configured(config: PingConfig, instances: usize, now: Timestamp) -> Self {
+    pub fn configured(config: PingConfig, instances: usize, now: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(EmbeddedConfig::new(folder.path())).unwrap();
         let clock = Arc::new(HeldClock(AtomicI64::new(now.as_millisecond())));
@@ -428,7 +431,7 @@ impl World {
         decided.await.unwrap();
     }
 
-    pub fn slot(&self) -> WeeklySlot {
+    pub fn slot() -> WeeklySlot {
         WeeklySlot::of(UUID)
     }
 }

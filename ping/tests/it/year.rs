@@ -85,9 +85,9 @@ const WEEKS: [Week; 14] = [
 
 #[tokio::test]
 async fn a_year_of_weeks_with_two_instances() {
-    let mut world = World::new(2, start()).await;
+    let mut world = World::new(2, start());
     world.run_until(start() + hours(1), STEP).await;
-    let first_slot = world.slot().after(start());
+    let first_slot = World::slot().after(start());
     let (mut taken, mut sent) = (0, 0);
     for number in 0..52 {
         let week = &WEEKS[number % WEEKS.len()];
@@ -150,8 +150,8 @@ fn check(world: &World, week: &Week, slot: Timestamp, ticks: &[(Timestamp, Optio
 
 #[tokio::test]
 async fn the_first_slot_that_counts_is_the_first_after_the_first_start() {
-    let mut world = World::new(1, start()).await;
-    let slot = world.slot().after(start());
+    let mut world = World::new(1, start());
+    let slot = World::slot().after(start());
     assert_eq!(world.run_until(slot - SignedDuration::from_mins(10), STEP).await, []);
     let ticks = world.run_until(slot + hours(7 * 24 - 1), STEP).await;
     assert!(matches!(ticks[..], [(at, Some(Tick::Sent(_)))] if at >= slot), "{ticks:?}");
@@ -159,7 +159,7 @@ async fn the_first_slot_that_counts_is_the_first_after_the_first_start() {
 
 #[tokio::test]
 async fn a_slot_that_was_missed_while_nothing_ran_is_made_up_for() {
-    let mut world = World::new(1, start()).await;
+    let mut world = World::new(1, start());
     world.tick(0).await;
     world.instances.clear();
     // Three slots pass. The last one is made up for, once.
@@ -172,9 +172,9 @@ async fn a_slot_that_was_missed_while_nothing_ran_is_made_up_for() {
 
 #[tokio::test]
 async fn a_ping_switched_on_in_the_middle_of_the_week_waits_for_the_next_slot() {
-    let mut world = World::new(2, start()).await;
+    let mut world = World::new(2, start());
     world.set("usage_ping_enabled", false).await;
-    let slot = world.slot().after(start());
+    let slot = World::slot().after(start());
     world.run_until(slot + hours(10), STEP).await;
     let on = SettingsChange { usage_ping_enabled: Some(true), ..SettingsChange::default() };
     world.instances[0].change_settings(on).await.unwrap();
