@@ -122,14 +122,14 @@ fn events() -> Vec<(&'static str, NewEvent)> {
 
 fn metric(rules: &[&str], counting: &str, name: Option<&str>, description: &str) -> NewMetric {
     use TimeFrame::{All, SevenDays, TwentyEightDays};
-    let counting: Counting = counting.parse().unwrap();
+    let counting: Counting = counting.parse().expect("a text that can be read");
     let time_frames = match counting {
         Counting::Unique(_) => vec![TwentyEightDays, SevenDays],
         _ => vec![TwentyEightDays, SevenDays, All],
     };
     NewMetric {
         measure: Measure::Events {
-            rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
+            rules: rules.iter().map(|rule| rule.parse().expect("a text that can be read")).collect(),
             counting,
             name: name.map(ToOwned::to_owned),
         },

@@ -148,11 +148,11 @@ fn the_page_searches_in_the_browser() {
     std::fs::write(&page, render_html(&definitions)).unwrap();
     let all = definitions.events().count() + definitions.metrics().len();
     let of_dashboards =
-        definitions.metrics().iter().filter(|metric| metric.key_path.contains("view_dashboard"));
+        definitions.metrics().iter().filter(|metric| metric.key_path.contains("total_view_dashboard"));
     for (filters, found) in [
         ("", all),
         ("kind=event", definitions.events().count()),
-        ("kind=metric&q=count+VIEW_dashboard", of_dashboards.count()),
+        ("kind=metric&q=counts+TOTAL_view_dashboard", of_dashboards.count()),
         ("q=unheard-of", 0),
     ] {
         let Some(shown) = shown(&page, filters) else { return };

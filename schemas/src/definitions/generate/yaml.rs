@@ -1,6 +1,8 @@
 //! YAML in the form of Ruby's Psych with lines of 150 characters, which GitLab's generator uses: its choice of quotes, and
 //! libyaml's places to break a line. Only what definitions hold: mappings, lists, one-line texts, numbers, booleans, null.
 
+use std::fmt::Write as _;
+
 use serde_yaml_ng::{Mapping, Value};
 
 /// Lines are broken at the first blank behind this column.
@@ -79,7 +81,7 @@ fn scalar(out: &mut String, value: &Value, indent: usize) {
 
 fn text(out: &mut String, text: &str, indent: usize) {
     match style(text) {
-        Style::Plain => broken(out, text, indent, |out, character| out.push(character)),
+        Style::Plain => broken(out, text, indent, String::push),
         Style::Single => {
             out.push('\'');
             broken(out, text, indent, |out, character| match character {
@@ -96,7 +98,7 @@ fn text(out: &mut String, text: &str, indent: usize) {
         Style::Folded => {
             out.push_str(">-\n");
             out.extend(std::iter::repeat_n(' ', indent));
-            broken(out, text, indent, |out, character| out.push(character));
+            broken(out, text, indent, String::push);
         }
     }
 }
@@ -128,7 +130,10 @@ fn column(out: &str) -> usize {
 fn escaped(out: &mut String, character: char) {
     match character {
         '"' | '\\' => out.extend(['\\', character]),
-        '\u{10000}'.. => out.push_str(&format!("\\U{:08X}", u32::from(character))),
+        '\u{10000}'.. => {
+            // A text takes whatever is written into it.
+            let _ = write!(out, "\\U{:08X}", u32::from(character));
+        }
         other => out.push(other),
     }
 }
