@@ -181,13 +181,13 @@ impl Process {
         self.beside.push(tokio::spawn(ping.run(self.shutdown.clone())));
     }
 
-    /// Adds the routes of the Service Ping's receiver.
-    pub fn add_collector(&mut self, store: Store) -> Result<()> {
+    /// Adds the routes of the Service Ping's receiver, which is to be flushed once nothing is served any more.
+    pub fn add_collector(&mut self, store: Store) -> Result<Collector> {
         let dependencies =
             CollectorDependencies { store, clock: Arc::clone(&self.clock), registry: self.registry.clone() };
         let collector = Collector::new(self.config.collect.clone(), dependencies)?;
-        self.add(Budget::Other, tally_collect::router(collector));
-        Ok(())
+        self.add(Budget::Other, tally_collect::router(collector.clone()));
+        Ok(collector)
     }
 
     /// The processor's work, to run beside serving.

@@ -37,7 +37,8 @@ async fn serve(config: Config, listener: tokio::net::TcpListener, store: Store) 
     process.needs_store(&store);
     // Whoever sends a ping has no token here; the guard bounds what one address may ask for.
     process.use_directory(&Arc::new(Directory::in_memory()))?;
-    process.add_collector(store)?;
+    let collector = process.add_collector(store)?;
     process.serve(listener).await;
+    collector.flush().await;
     Ok(())
 }
