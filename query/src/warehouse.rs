@@ -54,6 +54,7 @@ impl WarehouseError {
 pub struct Warehouse {
     client: Client,
     metrics: QueryMetrics,
+    max_seconds: u32,
 }
 
 impl Warehouse {
@@ -66,7 +67,7 @@ impl Warehouse {
             .with_setting("max_memory_usage", limits.max_memory_bytes.to_string())
             .with_setting("max_rows_to_read", limits.max_rows_read.to_string())
             .with_setting("max_result_rows", limits.max_rows_returned.to_string());
-        Self { client, metrics }
+        Self { client, metrics, max_seconds: limits.max_seconds }
     }
 
     /// The rows of a statement whose columns are known. `purpose` labels the metrics.
@@ -109,16 +110,17 @@ impl Warehouse {
         self.measured(purpose, read).await
     }
 
-    /// The same database for SQL that isn't Tally's own: nothing can be written or reconfigured by it, and a query ends
-    /// after `max_seconds`.
+    /// The same database for SQL that isn't Tally's own: nothing can be written by it, and a query ends after
+    /// `max_seconds`, or earlier where the limits say so.
     #[must_use]
     pub fn read_only(&self, max_seconds: u32) -> Self {
+        let max_seconds = max_seconds.min(self.max_seconds);
         let client = self
             .client
             .clone()
             .with_setting("readonly", "1")
             .with_setting("max_execution_time", max_seconds.to_string());
-        Self { client, metrics: self.metrics.clone() }
+        Self { client, metrics: self.metrics.clone(), max_seconds }
     }
 
     fn prepare(&self, statement: &Statement) -> Query {

@@ -44,7 +44,9 @@ pub async fn explain(
 ) -> Option<Explanation> {
     let alone = plan.only(key_path)?;
     let metric = &alone.metrics[0];
-    let readings = generate::read(&alone, &[metric], context, warehouse, PayloadKind::Full).await;
+    let metrics = [metric];
+    let reading = generate::read(&alone, &metrics, context, warehouse, PayloadKind::Full);
+    let readings = Box::pin(reading).await;
     let result = generate::evaluate(metric, context, &readings);
     let mut lines = definition(metric, context);
     lines.extend(source(plan, metric, context));

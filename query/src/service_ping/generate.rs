@@ -10,7 +10,7 @@ use tally_schemas::DataSource;
 
 use super::category::is_permitted;
 use super::database::{self, SqlReadings};
-use super::execute::{self, CounterReadings, Reading};
+use super::execute::{self, CounterReadings};
 use super::fact::Fact;
 use super::payload::{Context, MetricMetadata, Payload, PayloadKind};
 use super::plan::{Plan, PlannedMetric};
@@ -55,7 +55,7 @@ pub async fn generate(
 ) -> Payload {
     let is_in = |metric: &&PlannedMetric| is_permitted(metric.definition.data_category, context);
     let metrics: Vec<&PlannedMetric> = plan.metrics.iter().filter(is_in).collect();
-    let readings = read(plan, &metrics, context, warehouse, kind).await;
+    let readings = Box::pin(read(plan, &metrics, context, warehouse, kind)).await;
     let payload = render(&metrics, context, &readings, kind);
     tracing::debug!(%kind, queries = payload.queries, metrics = metrics.len(), "service ping computed");
     payload
@@ -214,16 +214,13 @@ impl Shares {
             let sharers = metrics.iter().filter(|metric| is_read(&metric.source)).count().max(1);
             elapsed.as_secs_f64() / sharers as f64
         };
-        fn elapsed<T>(reading: &Reading<T>) -> Duration {
-            reading.elapsed
-        }
         let counters = &readings.counters;
         Self {
-            counts: share(elapsed(&counters.counts), |source| matches!(source, Source::Total(_))),
-            sums: share(elapsed(&counters.sums), |source| matches!(source, Source::Sum(_))),
-            uniques: share(elapsed(&counters.uniques), |source| matches!(source, Source::Unique(_))),
-            unions: share(elapsed(&counters.unions), |source| matches!(source, Source::Union(_))),
-            unique_totals: share(elapsed(&counters.unique_totals), |source| {
+            counts: share(counters.counts.elapsed, |source| matches!(source, Source::Total(_))),
+            sums: share(counters.sums.elapsed, |source| matches!(source, Source::Sum(_))),
+            uniques: share(counters.uniques.elapsed, |source| matches!(source, Source::Unique(_))),
+            unions: share(counters.unions.elapsed, |source| matches!(source, Source::Union(_))),
+            unique_totals: share(counters.unique_totals.elapsed, |source| {
                 matches!(source, Source::UniqueTotals { .. })
             }),
         }

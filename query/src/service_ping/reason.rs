@@ -126,10 +126,8 @@ impl Missing {
     /// The failure as the metadata tells it; `None` where there was nothing that could fail.
     pub fn error(&self) -> Option<String> {
         let Self { reason, detail } = self;
-        reason.is_failure().then(|| match detail.is_empty() {
-            true => reason.as_str().to_owned(),
-            false => format!("{}: {detail}", reason.as_str()),
-        })
+        let colon = if detail.is_empty() { "" } else { ": " };
+        reason.is_failure().then(|| format!("{}{colon}{detail}", reason.as_str()))
     }
 }
 

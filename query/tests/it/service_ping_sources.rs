@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::Query;
 use axum::routing::get;
+use prometheus::Registry;
 use serde_json::{Value, json};
 use tally_directory::Change;
+use tally_query::metrics::QueryMetrics;
 use tally_query::service_ping::{PayloadKind, Plan, explain, generate};
-use tally_query::{InstanceConfig, LicenseConfig};
+use tally_query::warehouse::Warehouse;
+use tally_query::{InstanceConfig, LicenseConfig, QueryLimits};
 use tally_schemas::Definitions;
 
 use crate::app::{NOW, TestApp, with_app};
@@ -198,6 +201,25 @@ fn a_definitions_own_sql_is_read_in_its_window_and_fails_alone() {
             let told = payload.metadata.iter().find(|metric| metric.name == format!("own.{name}")).unwrap();
             assert!(told.error.is_some(), "{name}");
         }
+    });
+}
+
+#[test]
+fn a_slow_definition_costs_its_own_value_only() {
+    with_app("ping_slow_sql", |app| async move {
+        let definitions = [
+            own("own.slow", "all", "number", "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)"),
+            own("own.quick", "all", "number", "SELECT 7"),
+        ];
+        let plan = plan(&definitions.each_ref().map(String::as_str));
+        let limits = QueryLimits { max_seconds: 1, max_rows_read: 0, ..QueryLimits::default() };
+        let warehouse = Warehouse::new(&app.store, &limits, QueryMetrics::register(&Registry::new()));
+        let (instance, license) = (InstanceConfig::default(), LicenseConfig::default());
+        let context = app.context(&instance, &license);
+        let payload = generate(&plan, &context, &warehouse, PayloadKind::Full).await;
+        assert_eq!(payload.document["own"], json!({"slow": -1, "quick": 7}));
+        let errors: Vec<_> = payload.metadata.iter().filter_map(|metric| metric.error.as_deref()).collect();
+        assert!(matches!(errors[..], [error] if error.contains("Code: 159")), "{errors:?}");
     });
 }
 
