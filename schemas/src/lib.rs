@@ -1,6 +1,6 @@
 //! The contract between Tally's services: the records on the log with their Avro codec, event and metric
 //! definitions in GitLab's form, the counters they stand on, and the windows metrics are read over. Nothing
-//! here does I/O except loading definition files.
+//! here does I/O except loading and writing definition files.
 
 pub mod avro;
 pub mod clickhouse;

@@ -1,6 +1,7 @@
 //! Every row of every table of contracts/gitlab-usage-data.md against a running Tally. A row here begins with the contract's
 //! own text of it; where the contract is at hand, its tables and these must have the same rows.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
@@ -129,7 +130,7 @@ fn get(path: &str, caller: Caller) -> Call {
     call(Method::GET, path, caller)
 }
 
-fn post(path: &str, body: impl ToString) -> Call {
+fn post(path: &str, body: impl Display) -> Call {
     Call { body: body.to_string(), ..call(Method::POST, path, Caller::Alice) }
 }
 
@@ -280,7 +281,7 @@ fn too_many() -> Row {
     )
 }
 
-/// "POST /usage_data/track_event": its parameters.
+/// "POST `/usage_data/track_event`": its parameters.
 fn track_event_parameters() -> Vec<Row> {
     let event = |event: Value| post(TRACK_EVENT, json!({ "event": event }));
     let with = |name: &str, value: Value| post(TRACK_EVENT, json!({"event": "a", name: value}));
@@ -346,7 +347,7 @@ fn track_event_parameters() -> Vec<Row> {
     ]
 }
 
-/// "POST /usage_data/track_event": bodies and answers.
+/// "POST `/usage_data/track_event`": bodies and answers.
 fn track_event_bodies() -> Vec<Row> {
     let sent = |body: &str| post(TRACK_EVENT, body);
     let all = |bodies: &[&str], error: &str| -> Vec<Call> {
@@ -391,7 +392,7 @@ fn track_event_bodies() -> Vec<Row> {
             [sent(r#"{"event":1}"#).counted(), sent(r#"{"event":1}"#).verdict("accepted")],
         ),
         row(
-            r#"| malformed JSON | 400, `error` says that the body does not match the declared format (text of ours: name the position) |"#,
+            "| malformed JSON | 400, `error` says that the body does not match the declared format (text of ours: name the position) |",
             [r#"{"event":"a""#, "{event}", "nonsense"].map(|body| Call {
                 status: 400,
                 answer: vec![Body::Error(&["declared format", "column"])],
@@ -408,7 +409,7 @@ fn track_event_bodies() -> Vec<Row> {
     ]
 }
 
-/// "POST /usage_data/track_events".
+/// "POST `/usage_data/track_events`".
 fn track_events() -> Vec<Row> {
     let sent = |body: &str| post(TRACK_EVENTS, body);
     let items = |count: usize| json!({"events": vec![json!({"event": "a"}); count]});
@@ -587,11 +588,10 @@ fn definitions(folder: &Path) -> Result<String> {
     }
     for (number, metric) in METRICS.iter().enumerate() {
         // The value that stands for a histogram is an object, too.
-        let fields = match metric.contains("histogram") {
-            true => {
-                METRIC_FIELDS.replace("value_type: number", "value_type: object\nvalue_json_schema: any.json")
-            }
-            false => METRIC_FIELDS.to_owned(),
+        let fields = if metric.contains("histogram") {
+            METRIC_FIELDS.replace("value_type: number", "value_type: object\nvalue_json_schema: any.json")
+        } else {
+            METRIC_FIELDS.to_owned()
         };
         std::fs::write(folder.join(format!("metric_{number}.yml")), format!("{metric}{fields}"))?;
     }
