@@ -190,4 +190,16 @@ mod tests {
         assert_eq!(allowed(found.clone(), false), ["8.8.8.8:0".parse().unwrap()]);
         assert_eq!(allowed(found.clone(), true), found);
     }
+
+    #[tokio::test]
+    async fn a_name_is_checked_by_what_it_resolves_to() {
+        let resolve = async |proxies: &[&str]| {
+            let proxies = proxies.iter().map(ToString::to_string).collect();
+            let resolver = GuardedResolver { proxies: Arc::new(proxies) };
+            resolver.resolve("localhost".parse().unwrap()).await.map(Iterator::count)
+        };
+        let refused = resolve(&["proxy.example.com"]).await.unwrap_err();
+        assert_eq!(refused.downcast_ref::<Forbidden>().unwrap().0, "localhost");
+        assert!(resolve(&["localhost"]).await.unwrap() > 0, "a proxy may be on this machine");
+    }
 }

@@ -183,3 +183,23 @@ async fn a_ping_switched_on_in_the_middle_of_the_week_waits_for_the_next_slot() 
     world.run_until(slot + hours(7 * 24 + 1), STEP).await;
     assert_eq!(world.receiver.taken(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_instances_that_look_at_once_one_makes_the_try() {
+    let mut world = World::new(8, start());
+    let mut slot = World::slot().after(start());
+    world.tick(0).await;
+    for week in 1..=20 {
+        world.clock.set(slot);
+        let looks = world.instances.iter().map(|ping| {
+            let ping = ping.clone();
+            tokio::spawn(async move { ping.tick().await.unwrap() })
+        });
+        let mut made = 0;
+        for look in looks.collect::<Vec<_>>() {
+            made += usize::from(look.await.unwrap() != Tick::Idle);
+        }
+        assert_eq!((made, world.receiver.at("/usage_data").len()), (1, week));
+        slot += hours(7 * 24);
+    }
+}
