@@ -290,8 +290,7 @@ fn known() -> Definitions {
     Definitions::load(&[folder.path().to_string_lossy()]).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Fixtures that GitLab's generator did not write: they are what its tests find, with a blank at a line's end, or a null
-/// where the generator leaves the field out. They are compared by what they say.
+/// A fixture that GitLab's generator did not write: it has a null where the generator leaves the field out.
 const WRITTEN_BY_HAND: [&str; 1] = ["event_with_additional_properties_without_identifiers"];
 /// What no answers lead to: a list of one time frame.
 const UNREACHABLE: [&str; 1] = ["ee_total_7d_single_event_array_metric"];
