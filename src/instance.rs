@@ -1,6 +1,6 @@
 //! What stays the same for an instance's whole life: its UUID and the secrets of its internal API, made on the first start of
-//! standalone and kept in its data folder. Separate services are told theirs by `query.instance.uuid` and
-//! `internal.…_secret_file`.
+//! standalone and kept in its data folder. Separate services have the directory's UUID, and secrets that
+//! `internal.…_secret_file` names.
 
 use std::fs;
 use std::io::{ErrorKind, Write};

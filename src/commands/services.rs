@@ -94,6 +94,13 @@ async fn open_log_and_directory(process: &mut Process) -> Result<(Arc<dyn EventL
     let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
     open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
     process.use_directory(&directory)?;
+    let uuid = &mut process.config.query.instance.uuid;
+    if uuid.is_empty()
+        && let Some(identity) = directory.read().identity()
+    {
+        // All processes of an instance share its directory, and so its identity.
+        *uuid = identity.to_string();
+    }
     Ok((log, directory))
 }
 

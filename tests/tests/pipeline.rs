@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use tally_tests::kafka::Kafka;
 use tally_tests::outside::{corpus, python, require, root};
 use tally_tests::process::{
-    ADMIN_TOKEN, STORE_PASSWORD, Tally, clickhouse, free_port, run, service_ping, write_directory,
+    ADMIN_TOKEN, STORE_PASSWORD, Tally, clickhouse, free_port, get_json, run, service_ping, write_directory,
 };
 use tally_tests::reference::Expected;
 use tally_tests::{setting, wait};
@@ -186,7 +186,22 @@ async fn a_processor_killed_on_kafka_loses_nothing_and_doubles_nothing() -> Resu
     println!("{}", loaded?);
     killed?;
     run.drained(&processor, &store).await?;
-    run.judge(&query.url(), &store).await
+    run.judge(&query.url(), &store).await?;
+
+    // The scheduler is a process of its own here, and its commands go to Kafka and ClickHouse themselves.
+    let ping = run.start("ping", free_port(), &on_kafka).await?;
+    let flags: Vec<String> = run.common_settings().into_iter().chain(on_kafka).collect();
+    let said = |question: &[&str]| {
+        let flags = flags.iter().flat_map(|flag| ["--set", flag]);
+        tally_tests::process::run(
+            &["ping"].into_iter().chain(question.iter().copied()).chain(flags).collect::<Vec<_>>(),
+        )
+    };
+    let shown = get_json(&format!("{}/api/v4/usage_data/service_ping", query.url()), ADMIN_TOKEN).await?;
+    ensure!(serde_json::from_str::<serde_json::Value>(&said(&["--preview"])?)? == shown, "another payload");
+    let status = said(&["--status"])?;
+    ensure!(status.contains("ping.base_url is empty"), "{status}");
+    ping.stop().await
 }
 
 /// So few records a batch that the kills meet many batches.
