@@ -51,7 +51,7 @@ pub enum Command {
     Migrate(ConfigArgs),
     /// Event and metric definitions in GitLab's YAML form
     #[command(subcommand)]
-    Definitions(DefinitionsCommand),
+    Definitions(Box<DefinitionsCommand>),
     /// Access tokens: make, list, revoke
     #[command(subcommand)]
     Token(TokenCommand),
@@ -104,6 +104,7 @@ pub struct PingArgs {
 /// What to do instead of running the scheduler: in the running process where the log is embedded.
 #[derive(Args)]
 #[group(multiple = false)]
+#[allow(clippy::struct_excessive_bools, reason = "flags, of which one at most is given")]
 pub struct PingTask {
     /// Say where the value at a key path comes from: definition, counters, SQL, rows, window
     #[arg(long, value_name = "KEY_PATH")]
@@ -147,7 +148,7 @@ pub enum DefinitionsCommand {
     },
     /// Writes a new definition file, as GitLab's own generator writes it
     #[command(subcommand)]
-    New(NewDefinition),
+    New(Box<NewDefinition>),
     /// Writes the dictionary of all definitions: a page to search in (.html), or JSON (.json)
     Dictionary {
         #[command(flatten)]

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Definitions(command) => return commands::definitions::run(command),
+        Command::Definitions(command) => return commands::definitions::run(*command),
         Command::Config => print!("{}", config::DEFAULTS),
         Command::Openapi => println!("{}", services::document().to_pretty_json()?),
         serving => {
@@ -45,7 +45,7 @@ async fn serve(command: Command) -> Result<()> {
     match command {
         Command::Standalone(args) => Box::pin(commands::standalone::run(args)).await,
         Command::Ingest(args) => commands::services::ingest(args).await,
-        Command::Processor(args) => commands::services::processor(args).await,
+        Command::Processor(args) => Box::pin(commands::services::processor(args)).await,
         Command::Query(args) => commands::services::query(args).await,
         Command::Internal(args) => commands::services::internal(args).await,
         Command::Token(command) => commands::token::run(command).await,

@@ -90,10 +90,13 @@ fn rules(definitions: &Definitions) -> BTreeMap<String, Rules> {
 const ANDROID: &str = r#"included{label="android",property="false"}.unique(project.id)"#;
 const ANDROID_TOTAL: &str = r#"included{label="android"}"#;
 
+/// A metric's name and kind, and its counters without lists and with them.
+type Row = (&'static str, Option<MetricKind>, &'static [&'static str], &'static [&'static str]);
+
 #[test]
 fn metrics_of_older_data_sources_are_read_from_the_counters_of_their_names() {
     let definitions = definitions();
-    let table: [(&str, Option<MetricKind>, &[&str], &[&str]); 9] = [
+    let table: [Row; 9] = [
         ("m0", Some(MetricKind::Unique), &[ANDROID], &[ANDROID]),
         (
             "m3",

@@ -17,7 +17,7 @@ use crate::open;
 pub fn run(command: DefinitionsCommand) -> Result<ExitCode> {
     match command {
         DefinitionsCommand::Lint { paths } => return Ok(check(&paths)),
-        DefinitionsCommand::New(new) => write_new(new)?,
+        DefinitionsCommand::New(new) => write_new(*new)?,
         DefinitionsCommand::Dictionary { config, out } => {
             let definitions = open::definitions(&open::load_config(&config, &[])?)?;
             let text = match out.extension().and_then(|extension| extension.to_str()) {

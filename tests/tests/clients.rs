@@ -1,4 +1,5 @@
-//! Other people's clients against a running Tally: python-gitlab and @gitbeaker/rest list events.
+//! Other people's clients against a running Tally: python-gitlab and @gitbeaker/rest list events, a browser's document runs the
+//! dictionary's script.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -129,5 +130,40 @@ async fn gitlab_clients_list_the_events_that_were_posted() -> Result<()> {
         "{seen}"
     );
     ensure!(seen["unknown_project"]["status"] == 404, "{seen}");
+    instance.tally.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dictionary_searches_in_its_page() -> Result<()> {
+    let Some(modules) = require("the dictionary's page", node_modules("jsdom")) else { return Ok(()) };
+    let instance = Instance::start().await?;
+    let url = format!("{}/dictionary", instance.tally.url());
+    let document = get_json(&format!("{url}.json"), "").await?;
+    let list = |kind: &str| document[kind].as_array().cloned().context("a list");
+    let (events, metrics) = (list("events")?, list("metrics")?);
+    let of_dashboards = metrics.iter().filter(|metric| {
+        metric["key_path"].as_str().is_some_and(|path| path.contains("total_view_dashboard"))
+    });
+    let expected = [
+        ("", events.len() + metrics.len()),
+        ("kind=event", events.len()),
+        ("kind=metric&q=counts+TOTAL_view_dashboard", of_dashboards.count()),
+        ("q=unheard-of", 0),
+    ];
+    let output = Command::new("node")
+        .env("TALLY_NODE_MODULES", modules)
+        .arg(root().join("tests/clients/dictionary_jsdom.mjs"))
+        .arg(&url)
+        .args(expected.map(|(filters, _)| filters))
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown: Value = serde_json::from_slice(&output.stdout)?;
+    for ((filters, found), shown) in expected.iter().zip(shown.as_array().context("a list")?) {
+        let line = format!("{found} of {} definitions", events.len() + metrics.len());
+        ensure!(
+            shown["found"] == line && shown["drawn"] == (*found).min(60),
+            "{filters}: {shown}, expected {line}"
+        );
+    }
     instance.tally.stop().await
 }

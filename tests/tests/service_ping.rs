@@ -94,8 +94,8 @@ async fn a_ping_reaches_the_receiver_through_a_proxy_as_it_was_shown() -> Result
     let shown = instance.run(&["ping", "--preview"])?;
     ensure!(download(&instance).await? == shown, "the download is not what was shown");
     let said = instance.run(&["ping", "--send"])?;
-    let received = receiver.stored("SELECT payload FROM collected_pings FORMAT TSVRaw").await?;
-    ensure!(received == shown, "received: {received}\nshown: {shown}");
+    let stored = receiver.stored("SELECT payload FROM collected_pings FORMAT TSVRaw").await?;
+    ensure!(stored == shown, "stored: {stored}\nshown: {shown}");
     let id = receiver.stored("SELECT usage_data_id FROM collected_pings").await?;
     ensure!(said.contains(&id), "{said} names no {id}");
     let stored = "SELECT usage_data_id, attempt FROM service_ping_submissions";

@@ -14,4 +14,3 @@ mod scale;
 mod service_ping;
 mod service_ping_corpus;
 mod service_ping_sources;
-mod service_ping_year;
