@@ -15,8 +15,12 @@ use crate::{Contribution, DeadLetter, TrackedEvent};
 
 /// The schema a `TrackedEvent` is written with, for a registry and for other languages.
 pub const TRACKED_EVENT_SCHEMA: &str = include_str!("../../avro/tracked_event.avsc");
+/// The schemas that older versions wrote a `TrackedEvent` with, newest first.
+pub const TRACKED_EVENT_OLDER_SCHEMAS: [&str; 1] = [include_str!("../../avro/history/tracked_event.1.avsc")];
 /// The schema a `Contribution` is written with.
 pub const CONTRIBUTION_SCHEMA: &str = include_str!("../../avro/contribution.avsc");
+/// The schemas that older versions wrote a `Contribution` with, newest first.
+pub const CONTRIBUTION_OLDER_SCHEMAS: [&str; 1] = [include_str!("../../avro/history/contribution.1.avsc")];
 /// The schema a `DeadLetter` is written with.
 pub const DEAD_LETTER_SCHEMA: &str = include_str!("../../avro/dead_letter.avsc");
 
@@ -35,8 +39,13 @@ pub enum Framing {
     Confluent {
         /// The id the registry gave the current schema.
         schema_id: u32,
+        /// The ids of older schemas that the registry knows, in the order of the record's `…_OLDER_SCHEMAS`.
+        older_ids: [Option<u32>; MOST_OLDER_SCHEMAS],
     },
 }
+
+/// No record has more older schemas than this.
+pub const MOST_OLDER_SCHEMAS: usize = 1;
 
 /// Why bytes could not be read as a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +82,7 @@ fn encode<'a, R: Record<'a>>(record: &R, framing: Framing, out: &mut Vec<u8>) {
             out.extend_from_slice(&SINGLE_OBJECT_MARKER);
             out.extend_from_slice(&R::versions().current.to_le_bytes());
         }
-        Framing::Confluent { schema_id } => {
+        Framing::Confluent { schema_id, .. } => {
             out.push(CONFLUENT_MARKER);
             out.extend_from_slice(&schema_id.to_be_bytes());
         }
@@ -91,13 +100,17 @@ fn decode<'a, R: Record<'a>>(
             let (fingerprint, body) = framed.split_first_chunk().ok_or(CodecError::Malformed("truncated"))?;
             (u64::from_le_bytes(*fingerprint), body)
         }
-        (Framing::Confluent { schema_id }, [CONFLUENT_MARKER, framed @ ..]) => {
+        (Framing::Confluent { schema_id, older_ids }, [CONFLUENT_MARKER, framed @ ..]) => {
             let (id, body) = framed.split_first_chunk().ok_or(CodecError::Malformed("truncated"))?;
             let id = u32::from_be_bytes(*id);
-            if id != schema_id {
-                return Err(CodecError::UnknownSchemaId(id));
-            }
-            (versions.current, body)
+            let fingerprint = if id == schema_id {
+                versions.current
+            } else {
+                let place = older_ids.iter().position(|older| *older == Some(id));
+                let older = place.and_then(|place| versions.older.get(place));
+                older.ok_or(CodecError::UnknownSchemaId(id))?.0
+            };
+            (fingerprint, body)
         }
         _ => return Err(CodecError::Malformed("no schema marker")),
     };

@@ -16,7 +16,7 @@ pub(super) struct Versions {
     pub(super) current: u64,
     /// The newest one, for resolving older records.
     pub(super) reader: &'static LazyLock<Schema>,
-    /// The others by fingerprint.
+    /// The others by fingerprint, newest first.
     pub(super) older: &'static [(u64, &'static LazyLock<Schema>)],
 }
 

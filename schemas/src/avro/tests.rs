@@ -234,7 +234,7 @@ proptest! {
 
     #[test]
     fn an_event_comes_back_as_it_went_in_the_order_of_its_properties(event in tracked_event(), id in any::<u32>()) {
-        for framing in [Framing::SingleObject, Framing::Confluent { schema_id: id }] {
+        for framing in [Framing::SingleObject, confluent(id, None)] {
             let mut record = Vec::new();
             event.encode_framed(framing, &mut record);
             prop_assert_eq!(&TrackedEvent::decode_framed(framing, &record).unwrap(), &event);
@@ -268,8 +268,8 @@ proptest! {
         if let Ok(event) = TrackedEvent::decode(&record) {
             prop_assert!(event.additional_properties.len() <= record.len());
         }
-        let _ = Contribution::decode_framed(Framing::Confluent { schema_id: 0 }, &record);
-        let _ = DeadLetter::decode_framed(Framing::Confluent { schema_id: 0 }, &record);
+        let _ = Contribution::decode_framed(confluent(0, None), &record);
+        let _ = DeadLetter::decode_framed(confluent(0, None), &record);
     }
 
     #[test]
@@ -360,19 +360,44 @@ fn unknown_schemas_are_told_from_malformed_records() {
     record[2..10].copy_from_slice(&0x1122_3344_5566_7788_u64.to_le_bytes());
     assert_eq!(TrackedEvent::decode(&record), Err(CodecError::UnknownSchema(0x1122_3344_5566_7788)));
 
-    let mut confluent = Vec::new();
-    small_event().encode_framed(Framing::Confluent { schema_id: 7 }, &mut confluent);
-    assert_eq!(confluent[..5], [0, 0, 0, 0, 7]);
-    let framing = Framing::Confluent { schema_id: 8 };
-    assert_eq!(TrackedEvent::decode_framed(framing, &confluent), Err(CodecError::UnknownSchemaId(7)));
-    assert_eq!(TrackedEvent::decode(&confluent), Err(CodecError::Malformed("no schema marker")));
+    let mut framed = Vec::new();
+    small_event().encode_framed(confluent(7, None), &mut framed);
+    assert_eq!(framed[..5], [0, 0, 0, 0, 7]);
+    let framing = confluent(8, Some(6));
+    assert_eq!(TrackedEvent::decode_framed(framing, &framed), Err(CodecError::UnknownSchemaId(7)));
+    assert_eq!(TrackedEvent::decode(&framed), Err(CodecError::Malformed("no schema marker")));
+}
+
+/// What a registry's ids for the current and the first schema make of the records.
+fn confluent(schema_id: u32, first: Option<u32>) -> Framing {
+    Framing::Confluent { schema_id, older_ids: [first] }
+}
+
+#[test]
+fn records_of_before_an_upgrade_are_read_by_the_ids_that_the_registry_gave_their_schemas() {
+    for (versions, schemas) in [
+        (&schema::TRACKED_EVENT, TRACKED_EVENT_OLDER_SCHEMAS),
+        (&schema::CONTRIBUTION, CONTRIBUTION_OLDER_SCHEMAS),
+    ] {
+        let published = schemas.map(|schema| Schema::parse_str(schema).unwrap());
+        assert!(published.iter().eq(versions.older.iter().map(|(_, schema)| &***schema)));
+        assert_eq!(published.len(), MOST_OLDER_SCHEMAS);
+    }
+    let event = TrackedEvent { increment: Increment::Event, ..small_event() };
+    let mut current = Vec::new();
+    event.encode(&mut current);
+    // The newest schema only added a field at the end, `increment`, of one byte.
+    let mut record = vec![0, 0, 0, 0, 6];
+    record.extend(&current[10..current.len() - 1]);
+    assert_eq!(TrackedEvent::decode_framed(confluent(8, Some(6)), &record).unwrap(), event);
+    assert_eq!(TrackedEvent::decode_framed(confluent(8, None), &record), Err(CodecError::UnknownSchemaId(6)));
 }
 
 #[test]
 fn a_registry_reader_still_reads_single_object_records() {
     let mut record = Vec::new();
     small_event().encode(&mut record);
-    let framing = Framing::Confluent { schema_id: 7 };
+    let framing = confluent(7, None);
     assert_eq!(TrackedEvent::decode_framed(framing, &record).unwrap(), small_event());
 }
 
