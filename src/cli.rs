@@ -226,7 +226,7 @@ pub struct NewFile {
     /// The release that brings it, such as 18.9
     #[arg(long)]
     pub milestone: String,
-    /// The change that brings it; without, TODO stands there, and the definition does not load until it is filled in
+    /// The change that brings it; without, it is to be filled in before the definition loads
     #[arg(long = "introduced-by", value_name = "URL")]
     pub introduced_by_url: Option<String>,
     /// Who has it: free, premium, ultimate [default: all three, or those of the events]
