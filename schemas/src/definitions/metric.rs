@@ -7,7 +7,7 @@ use serde_yaml_ng::{Mapping, Value};
 
 use super::errors::LoadError;
 use super::fields::{self, Fields, nullable};
-use super::{increments, rules};
+use super::{increments, rules, sql};
 use crate::counter::Counter;
 use crate::time_frame::TimeFrame;
 
@@ -229,6 +229,7 @@ fn read(fields: &mut Fields<'_, '_>, path: &Arc<str>, mapping: &Mapping) -> Opti
         read_frames,
     );
     check_status(fields, status);
+    check_sql(fields);
     let (kind, rules) = match data_source {
         Some(DataSource::InternalEvents) => read_rules(fields, frames.as_ref())?,
         Some(DataSource::Redis) if status != Some(Status::Removed) => read_redis(fields),
@@ -327,6 +328,17 @@ fn check_status(fields: &mut Fields<'_, '_>, status: Option<Status>) {
         }
         Some(Status::Active) | None => {}
     }
+}
+
+/// Tally's own: SQL that computes the metric. It is run beside everybody's data, and not by whoever wrote it.
+fn check_sql(fields: &mut Fields<'_, '_>) {
+    let Some(options) = fields.get("options").and_then(Value::as_mapping) else { return };
+    fields.nested("options", options, |options| {
+        let text = options.optional("sql", sql::EXPECTED, Value::as_str);
+        if let Some(Err(got)) = text.map(sql::check) {
+            options.error_got("sql", sql::EXPECTED, got);
+        }
+    });
 }
 
 /// GitLab's `internal_events.json` and `valid_timeframe_for_unique_property.json`.

@@ -14,6 +14,7 @@ mod load;
 mod metric;
 mod redis_key;
 mod rules;
+mod sql;
 #[cfg(test)]
 mod tests;
 

@@ -406,6 +406,15 @@ fn rules_outside_the_contract_are_refused_by_name() {
 }
 
 #[test]
+fn sql_of_a_definitions_own_may_only_select() {
+    let sql = |text: &str| errors(&with(DATABASE_METRIC, "options", &format!("options: {{sql: {text}}}")));
+    let expected = "0.yml: options.sql: expected one SELECT without comments, SETTINGS, FORMAT or INTO that reads tables only";
+    assert_eq!(sql("'SELECT count() FROM contributions;'"), [""; 0]);
+    assert_eq!(sql("5"), [format!("{expected}, got the number 5")]);
+    assert_eq!(sql("'SELECT 1 SETTINGS readonly = 0'"), [format!("{expected}, got SETTINGS")]);
+}
+
+#[test]
 fn redis_metrics_need_their_class_and_options_unless_removed() {
     let redis = with(DATABASE_METRIC, "data_source", "data_source: redis");
     assert_eq!(errors(&redis).len(), 2, "another class, no options");
