@@ -49,7 +49,7 @@ pub async fn explain(
     let readings = Box::pin(reading).await;
     let result = generate::evaluate(metric, context, &readings);
     let mut lines = definition(metric, context);
-    lines.extend(source(plan, metric, context));
+    lines.extend(source(&alone, metric, context));
     let rows = match &metric.source {
         Source::Sql(_) => readings.sql.rows_read.map(|rows| rows.to_string()),
         _ => rows_of_counters(&alone, metric, context, warehouse).await,

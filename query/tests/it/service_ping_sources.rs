@@ -42,6 +42,14 @@ fn database(key_path: &str, frame: &str, kind: &str) -> String {
     format!("key_path: {key_path}\nvalue_type: {kind}\ndata_source: database\ntime_frame: {frame}")
 }
 
+/// A weekly count of the users of two events together.
+fn users_of(key_path: &str, events: [&str; 2]) -> String {
+    let rules = events.map(|event| format!("{{name: {event}, unique: user.id}}")).join(", ");
+    format!(
+        "key_path: {key_path}\nvalue_type: number\ndata_source: internal_events\ntime_frame: 7d\nevents: [{rules}]"
+    )
+}
+
 /// A metric with SQL of its own.
 fn own(key_path: &str, frame: &str, kind: &str, sql: &str) -> String {
     format!("{}\noptions: {{sql: \"{sql}\"}}", database(key_path, frame, kind))
@@ -346,5 +354,14 @@ fn an_explanation_says_where_a_value_comes_from() {
         ];
         insta::assert_snapshot!(texts.join("\n\n"));
         assert_eq!(explain(&own_plan, &context, &app.warehouse, "counts.nothing").await, None);
+
+        let unions = plan(&[&users_of("u.first", ["a", "b"]), &users_of("u.second", ["c", "d"])]);
+        for (key_path, counters) in [
+            ("u.first", "a.unique(user.id), b.unique(user.id)"),
+            ("u.second", "c.unique(user.id), d.unique(user.id)"),
+        ] {
+            let shown = shown(&unions, key_path).await;
+            assert!(shown.contains(&format!("counters:       {counters}\n")), "{shown}");
+        }
     });
 }
