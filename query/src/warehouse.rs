@@ -16,6 +16,9 @@ use crate::statement::{Parameter, Statement};
 /// Seconds that a client is asked to wait while ClickHouse does not answer.
 const RETRY_AFTER_S: u64 = 5;
 
+/// Bytes that one row may take: many times a whole Service Ping's.
+const MAX_ROW_BYTES: usize = 1 << 20;
+
 /// Why a statement gave no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
@@ -94,7 +97,7 @@ impl Warehouse {
     }
 
     /// The first row of a statement whose columns are all strings or null, and how many rows ClickHouse read for it, where
-    /// it says so.
+    /// it says so. ClickHouse limits the bytes of an answer between rows only, so that this one is limited here.
     pub async fn row(
         &self,
         purpose: &'static str,
@@ -102,7 +105,16 @@ impl Warehouse {
     ) -> Result<(Vec<Option<String>>, Option<u64>), WarehouseError> {
         let read = async {
             let mut cursor = self.prepare(statement).fetch_bytes("JSONCompactEachRow")?;
-            let rows = read_texts(&cursor.collect().await?)?;
+            let mut body = Vec::new();
+            while let Some(bytes) = cursor.next().await? {
+                body.extend_from_slice(&bytes);
+                if body.len() > MAX_ROW_BYTES {
+                    return Err(WarehouseError::OverLimit(format!(
+                        "a row of more than {MAX_ROW_BYTES} bytes"
+                    )));
+                }
+            }
+            let rows = read_texts(&body)?;
             let rows_read = cursor.summary().and_then(QuerySummary::read_rows);
             let row = rows.into_iter().next();
             Ok((row.ok_or_else(|| WarehouseError::Undecodable("no row".to_owned()))?, rows_read))

@@ -188,7 +188,7 @@ fn a_definitions_own_sql_is_read_in_its_window_and_fails_alone() {
             own("own.broken", "all", "number", "SELECT count() FROM nowhere"),
             own("own.many", "all", "number", "SELECT number FROM numbers(2)"),
             own("own.text", "all", "number", "SELECT 'x'"),
-            own("own.file", "all", "number", "SELECT count() FROM file('/etc/hostname', 'LineAsString')"),
+            own("own.huge", "all", "string", "SELECT repeat('0123', 1000000)"),
             own("own.two", "all", "number", "SELECT 1, 2"),
         ];
         let texts = |lists: &[&[String]]| lists.concat();
@@ -204,11 +204,47 @@ fn a_definitions_own_sql_is_read_in_its_window_and_fails_alone() {
         for (name, value) in values.as_object().unwrap() {
             assert_eq!(&payload.document["own"][name], value, "{name}");
         }
-        for name in ["broken", "many", "text", "file", "two"] {
+        for name in ["broken", "many", "text", "huge", "two"] {
             assert_eq!(payload.document["own"][name], -1, "{name}");
             let told = payload.metadata.iter().find(|metric| metric.name == format!("own.{name}")).unwrap();
             assert!(told.error.is_some(), "{name}");
         }
+    });
+}
+
+#[test]
+fn a_definitions_own_sql_reaches_tables_only() {
+    with_app("ping_sql_reach", |app| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret.txt");
+        std::fs::write(&path, "secret").unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (path, address) = (path.display(), listener.local_addr().unwrap());
+        let reads = [
+            format!("SELECT any(line) FROM file('{path}', 'LineAsString', 'line String')"),
+            format!("SELECT any(line) FROM url('http://{address}/', 'LineAsString', 'line String')"),
+            format!("SELECT any(line) FROM s3('http://{address}/bucket/a', 'LineAsString', 'line String')"),
+            format!("SELECT count() FROM remote('{address}', 'system', 'one')"),
+        ];
+        // What definitions may hold is refused by ClickHouse, which reads nothing but tables then.
+        for (number, sql) in reads[1..].iter().enumerate() {
+            let plan = plan(&[&own("own.reads", "all", "string", sql)]);
+            let payload = app.payload(&plan, PayloadKind::Full).await;
+            assert_eq!(payload.document["own"]["reads"], -1, "{number}");
+            let error = payload.metadata[0].error.as_deref().unwrap_or_default();
+            assert!(error.contains("readonly mode"), "{sql}: {error}");
+        }
+        // What would get past that is no definition.
+        let lifted = reads.each_ref().map(|sql| format!("{sql} SETTINGS readonly = 0"));
+        for sql in lifted.iter().chain([&reads[0], &format!("SELECT file('{path}')")]) {
+            let definition = format!("{SHAPE}{}\n", own("own.lifted", "all", "string", sql));
+            let file = folder.path().join("lifted.yml");
+            std::fs::write(&file, definition).unwrap();
+            let errors = Definitions::load(&[file.display().to_string()]).unwrap_err().to_string();
+            assert!(errors.contains("options.sql"), "{errors}");
+        }
+        assert!(listener.accept().is_err(), "nobody was asked anything");
     });
 }
 
