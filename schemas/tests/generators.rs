@@ -481,6 +481,22 @@ fn metrics_that_would_not_load_or_count_are_refused_with_all_that_is_wrong() {
     let built_in = Definitions::built_in();
     let taken = metric(&["view_dashboard"], "total", None, "views").generate(&built_in);
     assert!(errors(taken).iter().any(|error| error.starts_with("key_path: a key path no other metric has")));
+    // `counts.count_total_view_dashboard` and others are built in.
+    for (key_path, is_free) in [
+        ("counts", false),
+        ("counts.count_total_view_dashboard.more", false),
+        ("counts.count_total_view", true),
+        ("count", true),
+    ] {
+        let measure = Measure::Database {
+            key_path: key_path.to_owned(),
+            instrumentation_class: "CountIssuesMetric".to_owned(),
+        };
+        let metric = NewMetric { measure, time_frames: vec![TimeFrame::All], ..good() };
+        let generated = metric.generate(&built_in);
+        assert_eq!(generated.is_ok(), is_free, "{key_path}: {generated:?}");
+        assert!(is_free || errors(generated)[0].starts_with("key_path: a key path that doesn't lead"));
+    }
 }
 
 #[test]
@@ -488,7 +504,7 @@ fn texts_that_say_nothing_known_are_refused() {
     for text in ["", "count", "unique", "unique:", "sum(value)"] {
         assert!(text.parse::<Counting>().is_err(), "{text}");
     }
-    for text in ["event:", "event:label", "event:label=a;"] {
+    for text in ["event:", "event:label", "event:label=a;", "event:label=a;label=b"] {
         assert!(text.parse::<NewRule>().is_err(), "{text}");
     }
 }

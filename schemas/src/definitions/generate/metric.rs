@@ -113,10 +113,13 @@ impl FromStr for NewRule {
         let Some((event, conditions)) = text.split_once(':') else {
             return Ok(Self { event: text.trim().to_owned(), filter: Vec::new() });
         };
-        let mut filter = Vec::new();
+        let mut filter: Vec<(String, Vec<Value>)> = Vec::new();
         for condition in conditions.split(';') {
             let (property, values) = condition.split_once('=').ok_or_else(wrong)?;
             let property = property.trim();
+            if filter.iter().any(|(known, _)| known == property) {
+                return Err(wrong());
+            }
             let mut read = Vec::new();
             for value in values.split(',').map(str::trim) {
                 let value = match property {
@@ -229,11 +232,7 @@ impl NewMetric {
             ));
         }
         for metric in &metrics {
-            let taken = known.metrics().iter().find(|other| other.key_path == metric.key_path);
-            if let Some(other) = taken {
-                let got = format!("{:?}, which {} has", metric.key_path, other.path);
-                errors.push(super::error(&path, "key_path", "a key path no other metric has", got));
-            }
+            check_key_path(&path, known, &metric.key_path, &mut errors);
         }
         super::finish(decided.path, &document, errors)
     }
@@ -371,6 +370,23 @@ impl NewMetric {
             }
         }
         fields
+    }
+}
+
+/// A key path may neither be another metric's, nor lead through it, nor the other way round.
+fn check_key_path(path: &Arc<str>, known: &Definitions, key_path: &str, errors: &mut Vec<LoadError>) {
+    let leads_through = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let clashes = |other: &str| leads_through(key_path, other) || leads_through(other, key_path);
+    if let Some(other) = known.metrics().iter().find(|other| clashes(&other.key_path)) {
+        let expected = if other.key_path == key_path {
+            "a key path no other metric has"
+        } else {
+            "a key path that doesn't lead through another metric's, nor one that another's leads through"
+        };
+        let got = format!("{key_path:?}, where {} has {:?}", other.path, other.key_path);
+        errors.push(super::error(path, "key_path", expected, got));
     }
 }
 
