@@ -207,9 +207,10 @@ impl From<WarehouseError> for ApiError {
 }
 
 /// What stands in ClickHouse's texts before a piece of the query or of its plan.
-const BEFORE_SQL: [&str; 8] = [
+const BEFORE_SQL: [&str; 9] = [
     ": In scope ",
     ": in scope ",
+    " in scope ",
     ": While executing ",
     ": while executing ",
     ": While processing ",
@@ -251,6 +252,7 @@ mod tests {
         let prefix = "Code: 36. DB::Exception: Bad time zone";
         for rest in [
             ": In scope SELECT secret FROM t. (BAD_ARGUMENTS)",
+            " in scope (SELECT secret FROM t). (UNKNOWN_IDENTIFIER)",
             ": while executing 'FUNCTION f(secret)': While processing x",
             ": While processing toTimeZone(secret)",
             ": failed at position 8 (secret): SELECT secret",
