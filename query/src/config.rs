@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tally_service::api::BodyLimits;
 
@@ -74,9 +75,10 @@ impl LicenseConfig {
         !self.plan.is_empty()
     }
 
-    /// Whether there is a licence that is paid for.
-    pub fn is_paid(&self) -> bool {
-        self.is_present() && !self.trial && self.plan != "free"
+    /// Whether there is a licence that is paid for and has not ended before `day`.
+    pub fn is_paid_on(&self, day: Date) -> bool {
+        let has_ended = self.expires_at.parse().is_ok_and(|last: Date| last < day);
+        self.is_present() && !self.trial && self.plan != "free" && !has_ended
     }
 }
 
