@@ -24,21 +24,23 @@ impl Shared {
     }
 
     /// Tells the receiver how long the metrics of a payload took that it has taken. A failure changes nothing about that.
-    pub async fn deliver_metadata(&self, receiver: &str, payload: &StoredPayload) {
+    pub async fn deliver_metadata(&self, payload: &StoredPayload) {
         let body = reports::metadata(&self.parts.instance, payload);
-        self.deliver_beside(receiver, METADATA, body, "metadata").await;
+        self.deliver_beside(METADATA, body, "metadata").await;
     }
 
     /// Tells the receiver why a try failed, as far as it can be reached.
-    pub async fn deliver_error(&self, receiver: &str, error: &SendError, began: Timestamp) {
+    pub async fn deliver_error(&self, error: &SendError, began: Timestamp) {
         let now = self.now();
         let elapsed = now.duration_since(began).as_secs_f64();
-        let body = reports::error(&self.parts.instance, &error.to_string(), now, elapsed);
-        self.deliver_beside(receiver, ERRORS, body, "error_report").await;
+        let body = reports::error(&self.parts.instance, &error.told(), now, elapsed);
+        self.deliver_beside(ERRORS, body, "error_report").await;
     }
 
-    async fn deliver_beside(&self, receiver: &str, path: &str, body: Bytes, reason: &'static str) {
-        let outcome = self.parts.transport.send(post(receiver, path, body)).await;
+    /// Sends what belongs beside a payload, unless nothing may be sent by now.
+    async fn deliver_beside(&self, path: &str, body: Bytes, reason: &'static str) {
+        let Some(receiver) = self.receiver_if_allowed() else { return };
+        let outcome = self.parts.transport.send(post(&receiver, path, body)).await;
         let error = match outcome {
             Ok(answer) if (200..300).contains(&answer.status) => return,
             Ok(answer) => SendError::BadStatus(answer.status),

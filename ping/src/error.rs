@@ -27,6 +27,9 @@ pub enum PingError {
     /// `usage_ping_enabled` is off, in the configuration file or as a setting: nothing is sent.
     #[error("usage_ping_enabled is off: nothing is sent")]
     OptedOut,
+    /// `include_optional_data_in_service_ping` was switched off while the payload was being prepared: nothing was sent.
+    #[error("the settings have changed meanwhile: nothing was sent")]
+    ConsentChanged,
     /// `ping.base_url` is empty: there is nobody to send to.
     #[error("ping.base_url is empty: there is nobody to send to")]
     NoReceiver,

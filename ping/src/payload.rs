@@ -33,11 +33,12 @@ impl StoredPayload {
         matches!(self.payload.trim(), "" | "{}" | "null")
     }
 
-    /// Whether it says itself that it holds optional data: GitLab's metric `settings.collected_data_categories`.
-    pub(crate) fn holds_optional_data(&self) -> bool {
+    /// Whether it may hold optional data: it says so itself in GitLab's metric `settings.collected_data_categories`. One that
+    /// lacks the metric, as no definition has it, may.
+    pub(crate) fn may_hold_optional_data(&self) -> bool {
         let document: Value = serde_json::from_str(&self.payload).unwrap_or_default();
         let categories = document.pointer("/settings/collected_data_categories").and_then(Value::as_array);
-        categories.is_some_and(|categories| categories.iter().any(|category| category == "optional"))
+        categories.is_none_or(|categories| categories.iter().any(|category| category == "optional"))
     }
 }
 

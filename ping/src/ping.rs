@@ -105,6 +105,8 @@ pub(crate) struct Shared {
     pub holder: String,
     /// Held while a payload is being sent.
     pub sending: tokio::sync::Mutex<()>,
+    /// Payloads that were taken, while the directory could not be told.
+    pub unnoted: Mutex<Vec<(Try, Submission)>>,
     /// The try that was announced and can still be taken back.
     withdrawable: Mutex<Option<Try>>,
     version: Mutex<Option<(Timestamp, VersionStatus)>>,
@@ -150,6 +152,7 @@ impl Ping {
             config,
             parts,
             sending: tokio::sync::Mutex::default(),
+            unnoted: Mutex::default(),
             withdrawable: Mutex::default(),
             version: Mutex::default(),
         })))
@@ -196,9 +199,8 @@ impl Ping {
     /// failure is stored as a try, too, and returned as an error.
     pub async fn send_now(&self) -> Result<Submission, PingError> {
         let shared = &self.0;
-        if !self.settings().usage_ping_enabled {
-            return Err(PingError::OptedOut);
-        }
+        let settings = self.settings();
+        check_consent(settings)?;
         let receiver = shared.receiver.clone().ok_or(PingError::NoReceiver)?;
         let _sending = shared.sending.lock().await;
         let payload = self.preview().await?;
@@ -209,20 +211,26 @@ impl Ping {
         }
         let stored_attempts = earlier.iter().map(|one| one.attempt).max().unwrap_or(0);
         let now = shared.now();
-        let announced = shared.transact(|_, _, schedule| {
+        let announced = shared.transact(|state, _, schedule| {
+            let settings_now = shared.settings_of(state);
+            let agreed = check_consent(settings_now).and_then(|()| {
+                let is_less = settings.include_optional_data_in_service_ping
+                    && !settings_now.include_optional_data_in_service_ping;
+                if is_less { Err(PingError::ConsentChanged) } else { Ok(()) }
+            });
+            if let Err(refusal) = agreed {
+                return (Err(refusal), None);
+            }
             let mut begun = None;
             let schedule = schedule.unwrap_or_else(|| begun.insert(Schedule::beginning(now)));
-            (schedule.announce_by_hand(payload.recorded_at, stored_attempts, now), begun)
+            (Ok(schedule.announce_by_hand(payload.recorded_at, stored_attempts, now)), begun)
         });
-        let one = announced.await?;
-        if !self.settings().usage_ping_enabled {
-            return Err(PingError::OptedOut);
-        }
+        let one = announced.await??;
         let sent = match shared.deliver(&receiver, &payload).await {
             Ok(taken) => {
                 let sent = submission(&one, &payload, Ok(taken));
                 shared.succeed(&one, &sent).await?;
-                shared.deliver_metadata(&receiver, &payload).await;
+                shared.deliver_metadata(&payload).await;
                 Ok(sent)
             }
             Err(error) => {
@@ -319,9 +327,9 @@ impl Shared {
         Settings::effective(state, self.config.usage_ping_enabled)
     }
 
-    /// Whom to send to, if anything may be sent at this moment.
+    /// Whom to send to, if anything may be sent at this moment, as far as this process knows.
     pub fn receiver_if_allowed(&self) -> Option<String> {
-        self.receiver.clone().filter(|_| self.settings().usage_ping_enabled)
+        self.receiver.clone().filter(|_| self.settings().allow_sending())
     }
 
     /// The receiver as people may see it: without the password that its address may hold.
@@ -333,7 +341,7 @@ impl Shared {
 
     /// Whether the payload holds what may not be sent any more.
     pub fn exceeds_consent(&self, payload: &StoredPayload) -> bool {
-        !self.settings().include_optional_data_in_service_ping && payload.holds_optional_data()
+        !self.settings().include_optional_data_in_service_ping && payload.may_hold_optional_data()
     }
 
     pub fn set_withdrawable(&self, one: Option<Try>) {
@@ -343,6 +351,14 @@ impl Shared {
     pub fn withdrawable(&self) -> Option<Try> {
         *self.withdrawable.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Refuses what these settings forbid to send.
+fn check_consent(settings: Settings) -> Result<(), PingError> {
+    if !settings.usage_ping_enabled {
+        return Err(PingError::OptedOut);
+    }
+    if settings.usage_ping_generation_enabled { Ok(()) } else { Err(PingError::GenerationOff) }
 }
 
 /// The receiver that a configuration names, checked.

@@ -108,9 +108,15 @@ impl Schedule {
         Self { since: now, cycle: None, last_success: None, unstored: Vec::new() }
     }
 
-    /// The schedule of this state, if it has begun.
+    /// The schedule of this state, if it has begun and can be read.
     pub fn read(state: &State) -> Option<Self> {
         serde_json::from_value(state.setting(SETTING)?.clone()).ok()
+    }
+
+    /// Why the schedule of this state can't be read, if there is one.
+    pub fn fault(state: &State) -> Option<String> {
+        let read: Result<Self, _> = serde_json::from_value(state.setting(SETTING)?.clone());
+        read.err().map(|error| error.to_string())
     }
 
     /// The change that writes it.
@@ -209,14 +215,16 @@ impl Schedule {
         }
     }
 
-    /// Notes that the receiver took the payload.
+    /// Notes that the receiver took the payload; a second time it changes nothing.
     pub fn note_sent(&mut self, one: &Try, submission: Submission, now: Timestamp) {
         if let Some(cycle) = self.cycle.as_mut().filter(|cycle| one.slot == Some(cycle.slot)) {
             cycle.last_error = None;
             cycle.end(Outcome::Sent);
         }
         self.last_success = Some(now);
-        self.unstored.push(submission);
+        if !self.unstored.contains(&submission) {
+            self.unstored.push(submission);
+        }
     }
 
     /// Notes that the try failed at `now`, from where the pause before the next one counts.

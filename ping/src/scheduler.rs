@@ -2,6 +2,7 @@
 //! before it is done, so that another process, or this one after a crash, goes on from there.
 
 use std::convert::Infallible;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +22,10 @@ use crate::submission::Submission;
 /// How long a step that is under way at shutdown may take to end.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Pauses before the directory is told again of a payload that was taken: a directory that is only away for a moment must
+/// not cost a second sending.
+const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+
 /// What a look at the schedule came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tick {
@@ -36,11 +41,18 @@ pub enum Tick {
     Failed(SendError),
 }
 
+/// A payload that is stored, about to be sent.
+struct Prepared {
+    payload: StoredPayload,
+    may_hold_optional_data: bool,
+}
+
 impl Ping {
     /// Looks at the schedule once, and makes the step that is due. An error means that the directory can't be written to.
     pub async fn tick(&self) -> Result<Tick, PingError> {
         let shared = &self.0;
         let _sending = shared.sending.lock().await;
+        shared.note_successes().await?;
         shared.store_submissions().await;
         let one = match shared.next_step().await? {
             Step::Idle => return Ok(Tick::Idle),
@@ -110,46 +122,69 @@ impl Shared {
 
     /// Makes an announced try: the payloads first if there are none, then the request. Its end is in the directory.
     async fn attempt(&self, one: Try) -> Result<Tick, PingError> {
-        let payload = match one.recorded_at {
+        let prepared = match one.recorded_at {
             Some(recorded_at) => match self.stored_full(recorded_at).await {
                 Ok(payload) if self.exceeds_consent(&payload) => self.make_payloads_anew(&one).await?,
-                stored => stored,
+                stored => stored.map(|payload| {
+                    let may_hold_optional_data = payload.may_hold_optional_data();
+                    Prepared { payload, may_hold_optional_data }
+                }),
             },
             None => self.make_payloads(&one).await?,
         };
-        let payload = match payload {
-            Ok(payload) => payload,
+        let Prepared { payload, may_hold_optional_data } = match prepared {
+            Ok(prepared) => prepared,
             Err(error) => return self.fail(&one, None, error).await,
         };
-        let Some(receiver) = self.receiver_if_allowed() else {
-            self.note(|schedule| schedule.note_not_sent(&one)).await?;
-            return Ok(Tick::Stored);
-        };
-        if !self.is_current(&one) {
+        let Some(receiver) = &self.receiver else { return self.leave_unsent(&one).await };
+        // Asked of the directory itself: this process's copy may lag behind an opt-out at another.
+        let (settings, is_current) = self
+            .transact(|state, _, schedule| {
+                let is_current = schedule.is_some_and(|schedule| schedule.is_current(&one, self.now()));
+                ((self.settings_of(state), is_current), None)
+            })
+            .await?;
+        if !settings.allow_sending() {
+            return self.leave_unsent(&one).await;
+        }
+        if !is_current {
             tracing::warn!(
                 attempt = one.attempt,
                 "took too long to send the payload; another try is or was made"
             );
             return Ok(Tick::Idle);
         }
+        if may_hold_optional_data && !settings.include_optional_data_in_service_ping {
+            let what = "optional data were switched off while the payload was made".to_owned();
+            return self.fail(&one, None, SendError::NotGenerated(what)).await;
+        }
         self.set_withdrawable(None);
-        match self.deliver(&receiver, &payload).await {
+        match self.deliver(receiver, &payload).await {
             Ok(taken) => {
                 let submission = submission(&one, &payload, Ok(taken));
                 self.succeed(&one, &submission).await?;
-                self.deliver_metadata(&receiver, &payload).await;
+                self.deliver_metadata(&payload).await;
                 Ok(Tick::Sent(submission))
             }
             Err(error) => self.fail(&one, Some(&payload), error).await,
         }
     }
 
+    async fn leave_unsent(&self, one: &Try) -> Result<Tick, PingError> {
+        self.note(|schedule| schedule.note_not_sent(one)).await?;
+        Ok(Tick::Stored)
+    }
+
     /// The three payloads of the try's slot, under its leases: each lease is given back once its payload is stored. `Err`
     /// inside: a payload could not be made.
-    async fn make_payloads(&self, one: &Try) -> Result<Result<StoredPayload, SendError>, PingError> {
+    async fn make_payloads(&self, one: &Try) -> Result<Result<Prepared, SendError>, PingError> {
         tokio::time::sleep(self.splay()).await;
         let recorded_at = self.recording_time();
-        let consent = self.settings().consent();
+        let settings = self.settings();
+        if !settings.usage_ping_generation_enabled {
+            return Ok(Err(SendError::NotGenerated(PingError::GenerationOff.to_string())));
+        }
+        let consent = settings.consent();
         for kind in [PayloadKind::NonSql, PayloadKind::Queries] {
             if let Err(error) = self.generate_kind(kind, recorded_at, consent).await {
                 return Ok(Err(error.into()));
@@ -168,11 +203,11 @@ impl Shared {
             ((), None)
         })
         .await?;
-        Ok(Ok(full))
+        Ok(Ok(Prepared { payload: full, may_hold_optional_data: consent.include_optional_data }))
     }
 
     /// New payloads for a later try, as the customer has taken back a consent that the stored ones were made under.
-    async fn make_payloads_anew(&self, one: &Try) -> Result<Result<StoredPayload, SendError>, PingError> {
+    async fn make_payloads_anew(&self, one: &Try) -> Result<Result<Prepared, SendError>, PingError> {
         let now = self.now();
         if self.transact(|_, leases, _| (leases.take_all(&self.holder, now), None)).await? {
             return self.make_payloads(one).await;
@@ -188,13 +223,33 @@ impl Shared {
         }
     }
 
-    /// Notes a success, before anything else is done about it: from here on nobody sends this payload again.
+    /// Notes a success, before anything else is done about it: from here on nobody sends this payload again. While the
+    /// directory is away this is tried again, now a few times, and then by each look at the schedule.
     pub async fn succeed(&self, one: &Try, submission: &Submission) -> Result<(), PingError> {
-        let now = self.now();
-        self.note(|schedule| schedule.note_sent(one, submission.clone(), now)).await?;
-        self.show_last_success();
         tracing::info!(%submission, "sent a service ping");
+        self.unnoted().push((*one, submission.clone()));
+        for pause in PAUSES {
+            let Err(error) = self.note_successes().await else { return Ok(()) };
+            tracing::warn!(%error, "a service ping was sent, and that can't be noted yet");
+            tokio::time::sleep(pause).await;
+        }
+        self.note_successes().await
+    }
+
+    /// Tells the directory of the payloads that were taken, where it could not be told before.
+    async fn note_successes(&self) -> Result<(), PingError> {
+        let unnoted = self.unnoted().clone();
+        for (one, submission) in unnoted {
+            let now = self.now();
+            self.note(|schedule| schedule.note_sent(&one, submission.clone(), now)).await?;
+            self.unnoted().retain(|(_, noted)| *noted != submission);
+        }
+        self.show_last_success();
         Ok(())
+    }
+
+    fn unnoted(&self) -> MutexGuard<'_, Vec<(Try, Submission)>> {
+        self.unnoted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a failure, and reports it to the receiver if anything may be sent there.
@@ -216,9 +271,7 @@ impl Shared {
             ((), None)
         })
         .await?;
-        if let Some(receiver) = self.receiver_if_allowed() {
-            self.deliver_error(&receiver, &error, one.announced_at).await;
-        }
+        self.deliver_error(&error, one.announced_at).await;
         Ok(Tick::Failed(error))
     }
 
@@ -271,10 +324,12 @@ impl Shared {
         &self,
         decide: impl Fn(&State, &mut Leases, Option<&mut Schedule>) -> (T, Option<Schedule>) + Send + Sync,
     ) -> Result<T, PingError> {
+        let mut replaced = None;
         let decided = self.parts.directory.transact(self.now(), |state| {
             let (leases, schedule) = (Leases::read(state), Schedule::read(state));
             let (mut new_leases, mut new_schedule) = (leases.clone(), schedule.clone());
             let (answer, begun) = decide(state, &mut new_leases, new_schedule.as_mut());
+            replaced = begun.as_ref().and_then(|_| Schedule::fault(state));
             let new_schedule = begun.or(new_schedule);
             let mut changes: Vec<Change> = Vec::new();
             if new_leases != leases {
@@ -285,12 +340,15 @@ impl Shared {
             }
             Ok::<_, Infallible>((answer, changes))
         });
-        decided.await.map_err(|error: TransactError<Infallible>| PingError::from(error))
-    }
-
-    fn is_current(&self, one: &Try) -> bool {
-        let schedule = Schedule::read(&self.parts.directory.read());
-        schedule.is_some_and(|schedule| schedule.is_current(one, self.now()))
+        let answer = decided.await.map_err(|error: TransactError<Infallible>| PingError::from(error))?;
+        if let Some(error) = replaced {
+            self.metrics.failures.with_label_values(&["unreadable_schedule"]).inc();
+            tracing::warn!(
+                error,
+                "the setting service_ping_schedule can't be read: the schedule begins anew, with the next slot"
+            );
+        }
+        Ok(answer)
     }
 
     /// A random wait of up to `ping.splay_s`.

@@ -57,6 +57,11 @@ impl Settings {
         }
     }
 
+    /// Whether anything about payloads may leave the instance.
+    pub(crate) fn allow_sending(self) -> bool {
+        self.usage_ping_enabled && self.usage_ping_generation_enabled
+    }
+
     /// What a payload may hold.
     pub(crate) fn consent(self) -> Consent {
         Consent {
@@ -90,7 +95,8 @@ impl SettingsChange {
     }
 }
 
-/// A setting's stored value; what is no boolean counts as not set.
+/// A setting's stored value. What is no boolean, as an imported file may have it, counts as off: whoever wrote `"false"` must
+/// not be taken to have agreed.
 fn stored(state: &State, name: &str, default: bool) -> bool {
-    state.setting(name).and_then(Value::as_bool).unwrap_or(default)
+    state.setting(name).map_or(default, |value| value == &Value::Bool(true))
 }

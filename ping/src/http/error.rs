@@ -23,9 +23,10 @@ pub(super) fn of_directory(error: TransactError<ApiError>) -> ApiError {
 pub(super) fn of_ping(error: PingError) -> ApiError {
     let away = |reason| ApiError::Unavailable { reason, retry_after_s: RETRY_AFTER_S };
     match error {
-        PingError::GenerationOff | PingError::OptedOut | PingError::NoReceiver => {
-            ApiError::BadRequest(format!("400 Bad request - {error}").into())
-        }
+        PingError::GenerationOff
+        | PingError::OptedOut
+        | PingError::ConsentChanged
+        | PingError::NoReceiver => ApiError::BadRequest(format!("400 Bad request - {error}").into()),
         PingError::Directory(error) => {
             tracing::warn!(error, "the directory did not take a change");
             away("the directory is not available")

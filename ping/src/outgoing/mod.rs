@@ -73,6 +73,15 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// What the receiver is told of it: without what names this instance's own machines.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Unreachable(_) => "no answer".to_owned(),
+            Self::NotGenerated(_) => "the payload could not be made or stored".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The reason as metrics name it.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! The settings: what is in force, and that nothing leaves the instance without consent.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 use tally_ping::{Outcome, PayloadKind, PingConfig, PingError, Settings, SettingsChange, Tick};
 
@@ -75,12 +77,14 @@ async fn changes_are_in_force_at_once_and_registration_features_need_the_ping() 
 }
 
 #[tokio::test]
-async fn what_is_no_boolean_counts_as_not_set() {
+async fn what_is_no_boolean_counts_as_off() {
     let world = World::new(1, start());
-    for value in [json!("false"), json!(0), json!(null), json!({})] {
+    for value in [json!("false"), json!(0), json!("true"), json!({})] {
         world.set("usage_ping_enabled", value).await;
-        assert_eq!(world.instances[0].settings(), DEFAULTS);
+        assert_eq!(world.instances[0].settings(), Settings { usage_ping_enabled: false, ..DEFAULTS });
     }
+    world.set("usage_ping_enabled", json!(null)).await;
+    assert_eq!(world.instances[0].settings(), DEFAULTS);
 }
 
 #[tokio::test]
@@ -187,4 +191,61 @@ async fn optional_data_are_not_sent_once_they_are_switched_off() {
     let by_hand = world.instances[0].send_now().await.unwrap();
     assert_eq!(by_hand.recorded_at, world.instances[0].preview().await.unwrap().recorded_at);
     assert!(!holds_optional(&world.receiver.at("/usage_data").last().unwrap().body));
+}
+
+#[tokio::test]
+async fn what_is_switched_off_while_a_payload_is_made_is_heeded() {
+    let slot = World::slot().after(start());
+    for (setting, ended) in [
+        ("usage_ping_enabled", Outcome::NotSent),
+        ("usage_ping_generation_enabled", Outcome::NotSent),
+        ("include_optional_data_in_service_ping", Outcome::Sent),
+    ] {
+        let mut world = World::new(1, start());
+        world.tick(0).await;
+        *world.generator.on_full.lock().unwrap() = Some(world.setting(setting, false));
+        world.run_until(slot + hours(1), STEP).await;
+        assert_eq!(world.receiver.at("/usage_data").len(), 0, "{setting}");
+        // Without the optional data a payload is sent with the next try.
+        world.run_until(slot + hours(24), STEP).await;
+        let bodies = world.receiver.at("/usage_data");
+        assert_eq!(bodies.len(), usize::from(ended == Outcome::Sent), "{setting}");
+        for seen in bodies {
+            assert!(!String::from_utf8_lossy(&seen.body).contains("optional"), "{setting}");
+        }
+        assert_eq!(world.instances[0].status().await.unwrap().cycle.unwrap().outcome, ended, "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_do_not_follow_once_the_ping_is_off() {
+    let mut world = World::new(1, start());
+    world.tick(0).await;
+    *world.receiver.on_taken.lock().unwrap() = Some(world.setting("usage_ping_enabled", false));
+    world.run_until(World::slot().after(start()) + hours(1), STEP).await;
+    let paths: Vec<_> = world.receiver.seen.lock().unwrap().iter().map(|seen| seen.path.clone()).collect();
+    assert_eq!(paths, ["/usage_data"]);
+}
+
+#[tokio::test]
+async fn a_payload_that_does_not_tell_its_categories_is_made_anew_once_optional_data_are_off() {
+    let mut world = World::new(1, start());
+    world.generator.is_silent.store(true, Ordering::Relaxed);
+    world.faults.plan(&[Fault::Status(500)]);
+    world.run_until(World::slot().after(start()) + hours(1), STEP).await;
+    world.set("include_optional_data_in_service_ping", false).await;
+    world.run_until(World::slot().after(start()) + hours(9), STEP).await;
+    let bodies = world.receiver.at("/usage_data");
+    assert_eq!(bodies.len(), 2);
+    assert_ne!(bodies[0].body, bodies[1].body);
+    assert!(!world.generator.consents.lock().unwrap().last().unwrap().include_optional_data);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_by_hand_while_no_payloads_are_made() {
+    let world = World::new(1, start());
+    world.instances[0].generate().await.unwrap();
+    world.set("usage_ping_generation_enabled", false).await;
+    assert!(matches!(world.instances[0].send_now().await, Err(PingError::GenerationOff)));
+    assert_eq!(world.receiver.seen.lock().unwrap().len(), 0);
 }

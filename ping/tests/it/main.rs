@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod consent;
+mod directory_away;
 mod engine;
 mod faults;
 mod slot;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use prometheus::Registry;
 use serde_json::{Value, json};
@@ -143,6 +144,10 @@ pub struct FaultyGenerator {
     faults: Arc<Faults>,
     pub made: AtomicUsize,
     pub consents: Mutex<Vec<Consent>>,
+    /// Payloads don't say what categories they hold.
+    pub is_silent: AtomicBool,
+    /// What else happens when a full payload is made.
+    pub on_full: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 #[async_trait]
@@ -165,6 +170,14 @@ impl Generator for FaultyGenerator {
             metadata: vec![MetricMetadata { name: "number".to_owned(), time_elapsed: 0.25, error: None }],
             queries: 0,
         };
+        if self.is_silent.load(Ordering::Relaxed) {
+            payload.document.remove("settings");
+        }
+        if kind == PayloadKind::Full
+            && let Some(happen) = self.on_full.lock().unwrap().take()
+        {
+            happen();
+        }
         if kind == PayloadKind::Full && self.faults.take(&[Fault::Blank]).is_some() {
             payload.document.clear();
         }
@@ -239,6 +252,8 @@ pub struct Receiver {
     faults: Arc<Faults>,
     pub seen: Mutex<Vec<Seen>>,
     numbers: Mutex<BTreeMap<Bytes, u64>>,
+    /// What else happens when it takes a payload.
+    pub on_taken: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Receiver {
@@ -258,6 +273,9 @@ impl Receiver {
     }
 
     fn take(&self, body: &Bytes) -> Answer {
+        if let Some(happen) = self.on_taken.lock().unwrap().take() {
+            happen();
+        }
         let mut numbers = self.numbers.lock().unwrap();
         let next = numbers.len() as u64 + 1;
         let number = *numbers.entry(body.clone()).or_insert(next);
@@ -325,12 +343,17 @@ impl World {
     }
 
     pub fn configured(config: PingConfig, instances: usize, now: Timestamp) -> Self {
+        Self::over(Directory::in_memory(), config, instances, now)
+    }
+
+    /// On a directory of the test's own.
+    pub fn over(directory: Directory, config: PingConfig, instances: usize, now: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(EmbeddedConfig::new(folder.path())).unwrap();
         let clock = Arc::new(HeldClock(AtomicI64::new(now.as_millisecond())));
         let faults = Arc::new(Faults::default());
         let mut world = Self {
-            directory: Arc::new(Directory::in_memory()),
+            directory: Arc::new(directory),
             storage: Arc::new(FaultyStorage {
                 faults: Arc::clone(&faults),
                 memory: MemoryStorage::default(),
@@ -340,11 +363,14 @@ impl World {
                 faults: Arc::clone(&faults),
                 seen: Mutex::default(),
                 numbers: Mutex::default(),
+                on_taken: Mutex::default(),
             }),
             generator: Arc::new(FaultyGenerator {
                 faults: Arc::clone(&faults),
                 made: AtomicUsize::new(0),
                 consents: Mutex::default(),
+                is_silent: AtomicBool::default(),
+                on_full: Mutex::default(),
             }),
             clock,
             faults,
@@ -424,16 +450,24 @@ impl World {
 
     /// Writes a setting past all rules.
     pub async fn set(&self, name: &str, value: impl Into<Value>) {
-        let change = Change::Setting { name: name.to_owned(), value: value.into() };
-        let decided = self
-            .directory
-            .transact(self.clock.now(), |_| Ok::<_, std::convert::Infallible>(((), vec![change.clone()])));
-        decided.await.unwrap();
+        set(&self.directory, self.clock.now(), name, value.into()).await;
+    }
+
+    /// Writes a setting past all rules, without waiting; on a directory in memory.
+    pub fn setting(&self, name: &'static str, value: impl Into<Value>) -> Box<dyn FnOnce() + Send> {
+        let (directory, now, value) = (Arc::clone(&self.directory), self.clock.now(), value.into());
+        Box::new(move || set(&directory, now, name, value).now_or_never().unwrap())
     }
 
     pub fn slot() -> WeeklySlot {
         WeeklySlot::of(UUID)
     }
+}
+
+async fn set(directory: &Directory, now: Timestamp, name: &str, value: Value) {
+    let change = Change::Setting { name: name.to_owned(), value };
+    let decided = directory.transact(now, |_| Ok::<_, std::convert::Infallible>(((), vec![change.clone()])));
+    decided.await.unwrap();
 }
 
 /// Every so many minutes.
