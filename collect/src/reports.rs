@@ -1,9 +1,13 @@
 //! What instances report beside their payloads: `POST /usage_ping_metadata` and `POST /usage_ping_errors`. Both are stored and
 //! answered with an empty object.
 
+use std::fmt;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use serde::Deserializer as _;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -163,18 +167,45 @@ fn only_field<'a>(
     object.ok_or_else(|| Refusal::UnknownShape(format!("{name}: expected an object")))
 }
 
-/// Each metric is an object with a name and, where it tells them, seconds and an error.
+/// Checks an array of metrics one by one: a list of all would take many times what a body of `[1,1,1…` does.
 fn check_metrics(metrics: &str) -> Result<(), Refusal> {
-    let metrics: Vec<&RawValue> =
-        serde_json::from_str(metrics).map_err(|error| Refusal::UnknownShape(error.to_string()))?;
-    for metric in metrics {
-        let mut fields = Fields::of(metric, "metadata.metrics[]", &["name", "time_elapsed", "error"])?;
-        fields.text("name", MAX_TEXT_BYTES);
-        fields.optional_number("time_elapsed");
-        fields.optional_text("error", MAX_MESSAGE_BYTES);
-        fields.finish()?;
+    let mut refusal = None;
+    let checked = serde_json::Deserializer::from_str(metrics).deserialize_seq(MetricsCheck(&mut refusal));
+    match (checked, refusal) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(refusal)) => Err(refusal),
+        (Err(error), None) => Err(Refusal::UnknownShape(error.to_string())),
     }
-    Ok(())
+}
+
+/// Stops at the first metric that is none, and leaves there what is wrong with it.
+struct MetricsCheck<'r>(&'r mut Option<Refusal>);
+
+impl<'de> Visitor<'de> for MetricsCheck<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut metrics: A) -> Result<(), A::Error> {
+        while let Some(metric) = metrics.next_element::<&RawValue>()? {
+            if let Err(refusal) = check_metric(metric) {
+                *self.0 = Some(refusal);
+                return Err(A::Error::custom("no metric"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A metric is an object with a name and, where it tells them, seconds and an error.
+fn check_metric(metric: &RawValue) -> Result<(), Refusal> {
+    let mut fields = Fields::of(metric, "metadata.metrics[]", &["name", "time_elapsed", "error"])?;
+    fields.text("name", MAX_TEXT_BYTES);
+    fields.optional_number("time_elapsed");
+    fields.optional_text("error", MAX_MESSAGE_BYTES);
+    fields.finish()
 }
 
 /// The same report again, as after an answer that was lost, is stored once.

@@ -57,11 +57,11 @@ impl<'a> Fields<'a> {
         self.or_problem(name, uuid.filter(|uuid| !uuid.is_nil()), expected)
     }
 
-    /// A time with zone that must be there.
-    pub(crate) fn time(&mut self, name: &'static str) -> Timestamp {
+    /// A time with zone that must be there; `None` where that is a problem.
+    pub(crate) fn time(&mut self, name: &'static str) -> Option<Timestamp> {
         let text = self.get(name).and_then(|value| serde_json::from_str::<Cow<'_, str>>(value.get()).ok());
         let time = text.and_then(|text| parse_time(&text));
-        self.or_problem(name, time, "a time as 2026-01-31T23:59:59.000Z")
+        self.or_problem(name, time.map(Some), "a time as 2026-01-31T23:59:59.000Z")
     }
 
     /// A text of 1 to `max` bytes that must be there.

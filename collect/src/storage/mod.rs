@@ -3,12 +3,14 @@
 mod row;
 mod tables;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::{Client, Row};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tally_store::{Insert, Store, StoreError};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub(crate) use tables::{ErrorReport, MetadataReport, StoredPing, VersionCheck};
@@ -22,7 +24,12 @@ pub(crate) struct Storage {
     store: Store,
     client: Client,
     limit: Duration,
+    /// Turns to read what all instances do, the only statements that read more the more instances there are.
+    comparing: Arc<Semaphore>,
 }
+
+/// Statements that compare instances at the same time; further ones wait within the limit.
+const MAX_COMPARING: usize = 4;
 
 /// What other instances do, as far as one instance may know.
 #[derive(Debug, Default, Row, Deserialize)]
@@ -39,7 +46,8 @@ impl Storage {
     /// `limit_s`: seconds that one statement may take, tries included.
     pub(crate) fn new(store: Store, limit_s: u64) -> Self {
         let client = store.client().clone().with_setting("max_execution_time", limit_s.to_string());
-        Self { store, client, limit: Duration::from_secs(limit_s) }
+        let comparing = Arc::new(Semaphore::new(MAX_COMPARING));
+        Self { store, client, limit: Duration::from_secs(limit_s), comparing }
     }
 
     /// Whether the payload of this instance and time is there already.
@@ -63,7 +71,11 @@ impl Storage {
     ) -> Result<Leaders, Refusal> {
         let query = self.client.query_raw(&leaders_sql(features, top));
         let query = query.param("uuid", uuid.to_string()).param("since", since.as_millisecond());
-        self.within_limit(async { Ok(query.fetch_one().await.map_err(StoreError::from)?) }).await
+        self.within_limit(async {
+            let _turn = self.comparing.acquire().await;
+            Ok(query.fetch_one().await.map_err(StoreError::from)?)
+        })
+        .await
     }
 
     /// Inserts rows under a token: the same token again changes nothing.

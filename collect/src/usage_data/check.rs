@@ -48,10 +48,12 @@ impl Payload {
         let mut fields = Fields::of(object, "", FIELDS)?;
         let uuid = fields.uuid("uuid");
         let recorded_at = fields.time("recorded_at");
-        let is_sane = recorded_at.as_second() >= EARLIEST_S && recorded_at.duration_since(now) <= MAX_AHEAD;
-        if recorded_at != Timestamp::default() && !is_sane {
+        let is_sane = recorded_at
+            .is_some_and(|time| time.as_second() >= EARLIEST_S && time.duration_since(now) <= MAX_AHEAD);
+        if recorded_at.is_some() && !is_sane {
             fields.problem("recorded_at", "a time from 2010 on and not in the future");
         }
+        let recorded_at = recorded_at.unwrap_or_default();
         let version = fields.text("version", MAX_TEXT_BYTES);
         let hostname = fields.text("hostname", MAX_TEXT_BYTES);
         let installation_type = fields.optional_text("installation_type", MAX_TEXT_BYTES);
@@ -104,6 +106,7 @@ mod tests {
                 "recorded_at: expected a time from 2010 on and not in the future",
             ),
             ("2026-11-20T10", "1999-11-20T10", "recorded_at: expected a time from 2010 on"),
+            ("2026-11-20T10:00:00", "1970-01-01T00:00:00", "recorded_at: expected a time from 2010 on"),
             (r#""17.5.2""#, "17.5", "version: expected a text of 1 to 255 bytes, found a number"),
             (r#""17.5.2""#, "null", "version: expected a text of 1 to 255 bytes, found nothing"),
             (
