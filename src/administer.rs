@@ -111,7 +111,9 @@ async fn perform_ping(ping: &Ping, task: PingRequest) -> Result<String> {
         PingRequest::Status => Ok(ping.status().await?.to_string()),
         PingRequest::VersionCheck => match ping.version_check().await? {
             Some(status) => Ok(format!("{status}\n")),
-            None => Ok("nobody is asked: version_check_enabled is off, or ping.base_url is empty\n".to_owned()),
+            None => {
+                Ok("nobody is asked: version_check_enabled is off, or ping.base_url is empty\n".to_owned())
+            }
         },
     }
 }

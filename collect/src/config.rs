@@ -12,8 +12,8 @@ pub struct CollectConfig {
     /// A YAML list of releases (`version`, `date`, `security`) that the version check compares with; read again when it
     /// changes. Empty: no version check.
     pub releases_file: PathBuf,
-    /// Other instances that the `DevOps` score must be able to compare with; with fewer it is all zeros, so that nobody's
-    /// numbers can be read off.
+    /// Other instances that the `DevOps` score must be able to compare with; with fewer it is all zeros, as a mean over few
+    /// would tell their numbers. Made-up instances count, too: nobody proves who they are.
     pub min_instances: u64,
     /// Days after which an instance that has not reported is no longer compared with.
     pub instance_window_days: u32,

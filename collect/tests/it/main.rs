@@ -5,6 +5,7 @@
 
 mod app;
 mod dev_ops_score;
+#[path = "../../../tests/harness/engine.rs"]
 mod engine;
 mod reports;
 mod routes;

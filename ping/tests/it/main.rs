@@ -5,6 +5,7 @@
 
 mod consent;
 mod directory_away;
+#[path = "../../../tests/harness/engine.rs"]
 mod engine;
 mod faults;
 mod slot;

@@ -7,6 +7,7 @@ mod app;
 mod corpus;
 mod cube;
 mod dictionary;
+#[path = "../../../tests/harness/engine.rs"]
 mod engine;
 mod events;
 mod metric_definitions;

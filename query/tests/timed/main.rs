@@ -7,6 +7,6 @@
 mod app;
 #[path = "../it/corpus.rs"]
 mod corpus;
-#[path = "../it/engine.rs"]
+#[path = "../../../tests/harness/engine.rs"]
 mod engine;
 mod service_ping_year;

@@ -1,6 +1,7 @@
-//! The embedded engine for all tests of this process, in a process of its own: the engine lives in process-wide state, and
-//! a test harness ends its process without giving it a chance to stop. The other process is this same test binary, asked
-//! to run [`engine_process`] only; it stops when this process, and with it the pipe between them, is gone.
+//! The embedded engine for all tests of one binary, in a process of its own: the engine lives in process-wide state, and a
+//! test harness ends its process without giving it a chance to stop. The other process is this same test binary, asked to
+//! run [`engine_process`] only; it stops when this process, and with it the pipe between them, is gone. The binaries that
+//! need an engine have this file as their module `engine`.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::sync::LazyLock;
 use tally_store::{Engine, EngineConfig};
 
 /// Tells the other process that it is meant; holds the library's path.
-const ROLE: &str = "TALLY_COLLECT_TEST_ENGINE";
+const ROLE: &str = "TALLY_TEST_ENGINE";
 
 /// What the other process prints before its address.
 const ANNOUNCEMENT: &str = "engine at ";
