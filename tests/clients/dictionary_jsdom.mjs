@@ -10,8 +10,14 @@ const { JSDOM } = require("jsdom");
 
 const [url, ...filters] = process.argv.slice(2);
 const page = await (await fetch(url)).text();
+// jsdom lays nothing out, so nothing ever comes into sight.
+const beforeParse = (window) => {
+  window.IntersectionObserver = class {
+    observe() {}
+  };
+};
 const shown = filters.map((filter) => {
-  const { document } = new JSDOM(page, { url: `${url}#${filter}`, runScripts: "dangerously" }).window;
+  const { document } = new JSDOM(page, { url: `${url}#${filter}`, runScripts: "dangerously", beforeParse }).window;
   return { found: document.getElementById("found").textContent, drawn: document.querySelectorAll("#entries details").length };
 });
 console.log(JSON.stringify(shown));
