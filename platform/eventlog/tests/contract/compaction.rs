@@ -139,10 +139,19 @@ pub async fn a_compacted_topic_is_made_as_one(subject: &Subject) {
     let topic = subject.compacted_topic(&log).await;
     let admin: AdminClient<DefaultClientContext> = client(subject).create().expect("a client");
     let resource = rdkafka::admin::ResourceSpecifier::Topic(&topic);
-    let described = admin.describe_configs([&resource], &AdminOptions::new()).await.expect("an answer");
-    let described = described.into_iter().next().expect("one answer").expect("a description");
-    let setting = |name: &str| described.get(name).and_then(|entry| entry.value.clone());
-    assert_eq!(setting("cleanup.policy").as_deref(), Some("compact"));
-    assert_eq!(setting("retention.ms").as_deref(), Some("-1"));
-    assert_eq!(setting("max.compaction.lag.ms").as_deref(), Some("86400000"));
+    let expected =
+        [("cleanup.policy", "compact"), ("retention.ms", "-1"), ("max.compaction.lag.ms", "86400000")];
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let described = admin.describe_configs([&resource], &AdminOptions::new()).await.expect("an answer");
+        let described = described.into_iter().next().expect("one answer").expect("a description");
+        let found =
+            expected.map(|(name, _)| (name, described.get(name).and_then(|entry| entry.value.as_deref())));
+        if found == expected.map(|(name, value)| (name, Some(value))) {
+            return;
+        }
+        // A broker tells of a new topic before it has heard of its settings.
+        assert!(Instant::now() < deadline, "{found:?}");
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
 }
