@@ -70,7 +70,7 @@ impl GeneratedFile {
 
     /// Whether a person has yet to fill in the URL, without which the definitions don't load.
     pub fn has_url_to_do(&self) -> bool {
-        self.text.contains("\nintroduced_by_url: TODO\n")
+        self.text.contains(&format!("\nintroduced_by_url: {TO_DO}\n"))
     }
 }
 
