@@ -19,6 +19,7 @@ pub async fn framings(url: &str) -> Result<Framings> {
         return Ok(Framings::default());
     }
     Ok(Framings {
+        page_event: Framing::default(),
         tracked_event: framing(
             url,
             topics::EVENTS,

@@ -11,7 +11,7 @@ use tally_store::Store;
 
 use crate::config::QueryLimits;
 use crate::metrics::QueryMetrics;
-use crate::statement::{Parameter, Statement};
+use tally_store::{Parameter, Statement};
 
 /// Seconds that a client is asked to wait while ClickHouse does not answer.
 const RETRY_AFTER_S: u64 = 5;

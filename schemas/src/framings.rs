@@ -7,6 +7,8 @@ use crate::Framing;
 pub struct Framings {
     /// Of tracked events.
     pub tracked_event: Framing,
+    /// Of page events.
+    pub page_event: Framing,
     /// Of contributions.
     pub contribution: Framing,
 }

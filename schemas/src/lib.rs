@@ -15,6 +15,7 @@ pub mod event;
 mod framings;
 pub mod hash;
 pub mod matcher;
+pub mod page_event;
 pub mod time_frame;
 pub mod topics;
 
@@ -33,4 +34,5 @@ pub use event::{Increment, PropertyValue, TrackedEvent};
 pub use framings::Framings;
 pub use hash::identifier_hash;
 pub use matcher::{CounterId, Effect, EventMatcher, Matcher};
+pub use page_event::PageEvent;
 pub use time_frame::{TimeFrame, Window};

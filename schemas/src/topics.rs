@@ -8,3 +8,5 @@ pub const CONTRIBUTIONS: &str = "tally.contributions";
 pub const DEAD_LETTERS: &str = "tally.dead_letters";
 /// What the directory holds, one transaction a record. One partition, compacted.
 pub const DIRECTORY: &str = "tally.directory";
+/// Page events of product analytics, one Avro `PageEvent` a record.
+pub const PAGE_EVENTS: &str = "tally.page_events";

@@ -5,7 +5,9 @@
 mod client;
 mod engine;
 mod migrate;
+mod statement;
 
 pub use client::{Compression, Insert, InsertError, Store, StoreConfig, StoreError};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use migrate::{MigrateError, Migration, MigrationReport};
+pub use statement::{Parameter, Statement};

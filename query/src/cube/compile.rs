@@ -5,7 +5,7 @@ use super::compile_filter::condition_sql;
 use super::granularity::instant_label;
 use super::model::{Aggregate, DimensionKind, Measure};
 use super::resolve::{Column, Condition, Resolved};
-use crate::statement::{Parameter, Statement};
+use tally_store::{Parameter, Statement};
 
 /// The rows of the answer: one column a member, in the order of [`Resolved::columns`], each as text or null.
 pub(super) fn rows(query: &Resolved<'_>, tenant: i64) -> Statement {

@@ -5,7 +5,7 @@ use super::compile::aggregate_sql;
 use super::filter::Operator;
 use super::model::Member;
 use super::resolve::{BoundValue, Condition};
-use crate::statement::{Parameter, Statement};
+use tally_store::{Parameter, Statement};
 
 /// The condition as one SQL expression that can stand between `AND`s.
 pub(super) fn condition_sql(condition: &Condition<'_>, statement: &mut Statement) -> String {

@@ -5,7 +5,7 @@ use super::cursor::Position;
 use super::page::COUNTED_EVENTS;
 use super::parameters::{Filter, TargetFilter};
 use super::selection::{Projects, Selection};
-use crate::statement::{Parameter, Statement};
+use tally_store::{Parameter, Statement};
 
 /// Actions whose events without target a `project` filter matches.
 const PROJECT_ACTIONS: &str = "'created', 'pushed', 'joined', 'left', 'expired'";

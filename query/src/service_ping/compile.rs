@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use tally_schemas::{TimeFrame, Window};
 
 use super::plan::Plan;
-use crate::statement::{Parameter, Statement};
+use tally_store::{Parameter, Statement};
 
 /// How many bytes of counter names one mapping may hold. ClickHouse takes at most 128 KiB in one parameter
 /// (`http_max_field_value_size`), with quotes and escapes on top of the names themselves.

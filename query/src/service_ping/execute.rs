@@ -8,8 +8,8 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::compile::Statements;
-use crate::statement::Statement;
 use crate::warehouse::{Warehouse, WarehouseError};
+use tally_store::Statement;
 
 /// Label of the ping's queries in the metrics.
 pub(super) const PURPOSE: &str = "service_ping";

@@ -12,8 +12,8 @@ use super::payload::{Context, PayloadKind};
 use super::plan::{Plan, PlannedMetric};
 use super::source::{Source, text_field};
 use super::{coverage, generate};
-use crate::statement::{Parameter, Statement};
 use crate::warehouse::Warehouse;
+use tally_store::{Parameter, Statement};
 
 /// Where a metric's value comes from. Its `Display` is a text of several lines.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use jiff::{Timestamp, ToSpan};
 use tally_schemas::TimeFrame;
 
-use crate::statement::{Parameter, Statement};
+use tally_store::{Parameter, Statement};
 
 /// The frames whose windows a statement binds, in the order of their parameters.
 const FRAMES: [TimeFrame; 3] = [TimeFrame::SevenDays, TimeFrame::TwentyEightDays, TimeFrame::All];

@@ -1,0 +1,138 @@
+//! Queries: parsed as Cube 1.7 checks them, normalized, their members and dates found. What comes out compiles without
+//! further questions about its form.
+
+use jiff::tz::TimeZone;
+
+/// What one request asks: one query, or several that belong together.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub kind: QueryKind,
+    /// One for a regular query; one a range for compareDateRange; one a part for blending.
+    pub queries: Vec<Query>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    Regular,
+    CompareDateRange,
+    Blending,
+}
+
+/// A normalized query. Every id is that of a member of the model, of the right kind.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub measures: Vec<String>,
+    pub dimensions: Vec<String>,
+    pub segments: Vec<String>,
+    pub time_dimensions: Vec<TimeDimension>,
+    pub filters: Vec<Filter>,
+    /// As sent; `None` asks for the default order, an empty list for none. May name members that are not selected.
+    pub order: Option<Vec<Order>>,
+    pub limit: u64,
+    pub offset: Option<u64>,
+    pub total: bool,
+    pub ungrouped: bool,
+    pub response_format: ResponseFormat,
+    /// As the query wrote it; the answer repeats it.
+    pub timezone: String,
+    pub zone: TimeZone,
+    pub cache: CacheMode,
+    /// The query as the answer repeats it (`results[].query`), before `queryType` is added.
+    pub normalized: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A time dimension: grouped by when it has a granularity, filtered by when it has a range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimeDimension {
+    pub dimension: String,
+    /// As the query wrote it (`day`, `Day`); answers repeat it.
+    pub granularity: Option<String>,
+    pub range: Option<DateRange>,
+}
+
+/// Both ends belong to the range. Civil times of the query's zone with milliseconds, and the instants they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DateRange {
+    /// `2026-11-02T00:00:00.000`.
+    pub labels: [String; 2],
+    pub from: jiff::Timestamp,
+    pub to: jiff::Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// `Cube.member`, or `Cube.time.granularity`.
+    pub id: String,
+    pub descending: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ResponseFormat {
+    #[default]
+    Default,
+    Compact,
+    Columnar,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum CacheMode {
+    #[default]
+    StaleIfSlow,
+    StaleWhileRevalidate,
+    MustRevalidate,
+    NoCache,
+}
+
+/// A condition. Empty groups are gone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    Member {
+        member: String,
+        operator: Operator,
+        values: Vec<Option<String>>,
+    },
+    /// A date filter with its dates found: `InDateRange` and `NotInDateRange` have a range, the others an instant, which is
+    /// the one that the operator compares with.
+    Range {
+        member: String,
+        negated: bool,
+        range: DateRange,
+    },
+    Instant {
+        member: String,
+        comparison: Comparison,
+        instant: jiff::Timestamp,
+    },
+    And(Vec<Filter>),
+    Or(Vec<Filter>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Before,
+    BeforeOrAt,
+    After,
+    AtOrAfter,
+}
+
+/// The operators whose values are compared as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Equals,
+    NotEquals,
+    Contains,
+    NotContains,
+    StartsWith,
+    NotStartsWith,
+    EndsWith,
+    NotEndsWith,
+    In,
+    NotIn,
+    Gt,
+    Gte,
+    Lt,
+    Lte,
+    Set,
+    NotSet,
+    MeasureFilter,
+}
