@@ -19,31 +19,32 @@ pub async fn framings(url: &str) -> Result<Framings> {
         return Ok(Framings::default());
     }
     Ok(Framings {
-        page_event: Framing::default(),
         tracked_event: framing(
             url,
             topics::EVENTS,
             avro::TRACKED_EVENT_SCHEMA,
-            avro::TRACKED_EVENT_OLDER_SCHEMAS,
+            &avro::TRACKED_EVENT_OLDER_SCHEMAS,
         )
         .await?,
         contribution: framing(
             url,
             topics::CONTRIBUTIONS,
             avro::CONTRIBUTION_SCHEMA,
-            avro::CONTRIBUTION_OLDER_SCHEMAS,
+            &avro::CONTRIBUTION_OLDER_SCHEMAS,
+        )
+        .await?,
+        page_event: framing(
+            url,
+            topics::PAGE_EVENTS,
+            avro::PAGE_EVENT_SCHEMA,
+            &avro::PAGE_EVENT_OLDER_SCHEMAS,
         )
         .await?,
     })
 }
 
 /// Registers the schema of a topic's values, and looks up what records on the log may have been written with before.
-async fn framing(
-    url: &str,
-    topic: &str,
-    schema: &str,
-    older: [&str; avro::MOST_OLDER_SCHEMAS],
-) -> Result<Framing> {
+async fn framing(url: &str, topic: &str, schema: &str, older: &[&str]) -> Result<Framing> {
     let mut older_ids = [None; avro::MOST_OLDER_SCHEMAS];
     for (id, older) in older_ids.iter_mut().zip(older) {
         *id = look_up(url, topic, older).await?;
@@ -148,6 +149,7 @@ mod tests {
         assert_eq!(seen[0].0, "tally.events-value");
         assert_eq!(seen[0].1["schema"], avro::TRACKED_EVENT_SCHEMA);
         assert_eq!(seen[1].0, "tally.contributions-value");
+        assert_eq!(seen[2].0, "tally.page_events-value");
     }
 
     #[tokio::test]

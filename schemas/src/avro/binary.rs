@@ -29,6 +29,12 @@ pub(super) fn put_bool(out: &mut Vec<u8>, value: bool) {
     out.push(u8::from(value));
 }
 
+/// Appends a double: eight bytes, little endian.
+#[inline]
+pub(super) fn put_double(out: &mut Vec<u8>, value: f64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
 /// Appends bytes or a string: the length, then the bytes.
 #[inline]
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -98,6 +104,12 @@ impl<'a> Reader<'a> {
             }
         }
         Err(CodecError::Malformed("a number of more than 64 bits"))
+    }
+
+    /// A long that must fit an unsigned type.
+    #[inline]
+    pub(super) fn unsigned<T: TryFrom<i64>>(&mut self) -> Result<T, CodecError> {
+        self.long()?.try_into().map_err(|_| CodecError::Malformed("a number out of range"))
     }
 
     #[inline]

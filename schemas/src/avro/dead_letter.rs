@@ -55,13 +55,9 @@ fn read_origin(reader: &mut Reader<'_>) -> Result<Origin, CodecError> {
         0 => Ok(Origin::Request { endpoint: reader.string()? }),
         1 => Ok(Origin::Log {
             topic: reader.string()?,
-            partition: unsigned(reader.long()?)?,
-            offset: unsigned(reader.long()?)?,
+            partition: reader.unsigned()?,
+            offset: reader.unsigned()?,
         }),
         _ => Err(CodecError::Malformed("an unknown branch of a union")),
     }
-}
-
-fn unsigned<T: TryFrom<i64>>(value: i64) -> Result<T, CodecError> {
-    value.try_into().map_err(|_| CodecError::Malformed("a number out of range"))
 }

@@ -5,13 +5,16 @@ mod binary;
 mod contribution;
 mod dead_letter;
 mod event;
+mod page_event;
+#[cfg(test)]
+mod page_event_tests;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 use self::binary::Reader;
 use self::schema::Versions;
-use crate::{Contribution, DeadLetter, TrackedEvent};
+use crate::{Contribution, DeadLetter, PageEvent, TrackedEvent};
 
 /// The schema a `TrackedEvent` is written with, for a registry and for other languages.
 pub const TRACKED_EVENT_SCHEMA: &str = include_str!("../../avro/tracked_event.avsc");
@@ -21,6 +24,10 @@ pub const TRACKED_EVENT_OLDER_SCHEMAS: [&str; 1] = [include_str!("../../avro/his
 pub const CONTRIBUTION_SCHEMA: &str = include_str!("../../avro/contribution.avsc");
 /// The schemas that older versions wrote a `Contribution` with, newest first.
 pub const CONTRIBUTION_OLDER_SCHEMAS: [&str; 1] = [include_str!("../../avro/history/contribution.1.avsc")];
+/// The schema a `PageEvent` is written with.
+pub const PAGE_EVENT_SCHEMA: &str = include_str!("../../avro/page_event.avsc");
+/// The schemas that older versions wrote a `PageEvent` with, newest first.
+pub const PAGE_EVENT_OLDER_SCHEMAS: [&str; 0] = [];
 /// The schema a `DeadLetter` is written with.
 pub const DEAD_LETTER_SCHEMA: &str = include_str!("../../avro/dead_letter.avsc");
 
@@ -150,6 +157,18 @@ impl<'a> TrackedEvent<'a> {
 }
 
 impl Contribution {
+    /// Appends the record to `out`, framed as given.
+    pub fn encode_framed(&self, framing: Framing, out: &mut Vec<u8>) {
+        encode(self, framing, out);
+    }
+
+    /// Reads a record framed as given, or in single-object encoding.
+    pub fn decode_framed(framing: Framing, bytes: &[u8]) -> Result<Self, CodecError> {
+        decode(Self::versions(), framing, bytes)
+    }
+}
+
+impl PageEvent {
     /// Appends the record to `out`, framed as given.
     pub fn encode_framed(&self, framing: Framing, out: &mut Vec<u8>) {
         encode(self, framing, out);

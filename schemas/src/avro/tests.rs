@@ -518,9 +518,10 @@ fn published() -> Vec<(String, u32, u64)> {
         .collect()
 }
 
-const RECORDS: [(&str, &Versions, &str); 3] = [
+const RECORDS: [(&str, &Versions, &str); 4] = [
     ("tracked_event", &schema::TRACKED_EVENT, TRACKED_EVENT_SCHEMA),
     ("contribution", &schema::CONTRIBUTION, CONTRIBUTION_SCHEMA),
+    ("page_event", &schema::PAGE_EVENT, PAGE_EVENT_SCHEMA),
     ("dead_letter", &schema::DEAD_LETTER, DEAD_LETTER_SCHEMA),
 ];
 
