@@ -1,13 +1,56 @@
 //! Queries: parsed as Cube 1.7 checks them, normalized, their members and dates found. What comes out compiles without
 //! further questions about its form.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+use crate::{CubeError, Model};
+
+/// What the HTTP layer hands over: the parameters of a request as they were sent.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// An object, an array of objects (blending), or either as JSON in a string.
+    pub query: Option<Value>,
+    /// `cache` beside the query: wins over the query's own.
+    pub cache: Option<Value>,
+}
+
+/// How many rows one query may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Without a `limit`.
+    pub default: u64,
+    /// At most.
+    pub max: u64,
+}
+
+/// Parses, checks and normalizes what a request asks, as Cube 1.7 does. `now` is what relative dates are relative to.
+pub fn parse(_model: &Model, _body: &Body, _now: Timestamp, _limits: &Limits) -> Result<Request, CubeError> {
+    Err(CubeError::Internal("Error: not yet".to_owned()))
+}
+
+/// The answer to `/dry-run`.
+pub fn dry_run(_model: &Model, _request: &Request) -> Result<Value, CubeError> {
+    Err(CubeError::Internal("Error: not yet".to_owned()))
+}
+
+/// `pivotQuery` of the answer to `/load` with `queryType` `multi`.
+pub fn pivot_query(_request: &Request) -> Value {
+    Value::Null
+}
+
+/// The order that a query has that asks for none: its first grouped time dimension, else its first measure from the
+/// largest, else its first dimension.
+pub fn default_order(_query: &Query) -> Vec<Order> {
+    Vec::new()
+}
 
 /// What one request asks: one query, or several that belong together.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub kind: QueryKind,
-    /// One for a regular query; one a range for compareDateRange; one a part for blending.
+    /// One for a regular query; one a range for compareDateRange, perhaps none; one a part for blending.
     pub queries: Vec<Query>,
 }
 
@@ -16,6 +59,17 @@ pub enum QueryKind {
     Regular,
     CompareDateRange,
     Blending,
+}
+
+impl QueryKind {
+    /// The `queryType` of answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "regularQuery",
+            Self::CompareDateRange => "compareDateRangeQuery",
+            Self::Blending => "blendingQuery",
+        }
+    }
 }
 
 /// A normalized query. Every id is that of a member of the model, of the right kind.
@@ -38,7 +92,10 @@ pub struct Query {
     pub zone: TimeZone,
     pub cache: CacheMode,
     /// The query as the answer repeats it (`results[].query`), before `queryType` is added.
-    pub normalized: serde_json::Map<String, serde_json::Value>,
+    pub normalized: Map<String, Value>,
+    /// What Cube leaves to the database to refuse: dates that are none. `/dry-run` shows such a query all the same, a load
+    /// must answer with this; ranges and filters that can't be read are missing above.
+    pub refusal: Option<CubeError>,
 }
 
 /// A time dimension: grouped by when it has a granularity, filtered by when it has a range.
@@ -55,8 +112,8 @@ pub struct TimeDimension {
 pub struct DateRange {
     /// `2026-11-02T00:00:00.000`.
     pub labels: [String; 2],
-    pub from: jiff::Timestamp,
-    pub to: jiff::Timestamp,
+    pub from: Timestamp,
+    pub to: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +158,7 @@ pub enum Filter {
     Instant {
         member: String,
         comparison: Comparison,
-        instant: jiff::Timestamp,
+        instant: Timestamp,
     },
     And(Vec<Filter>),
     Or(Vec<Filter>),
