@@ -68,3 +68,14 @@ pub fn node_modules(package: &str) -> Result<PathBuf, String> {
         Err(format!("TALLY_NODE_MODULES names no folder with {package}; run `make setup`"))
     }
 }
+
+/// The Chromium to drive: the one that `TALLY_CHROMIUM` names, else Debian's on the path.
+pub fn chromium() -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("TALLY_CHROMIUM").map(PathBuf::from) {
+        let found = named.is_file().then_some(named);
+        return found.ok_or_else(|| "TALLY_CHROMIUM names no Chromium".to_owned());
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join("chromium")).find(|path| path.is_file());
+    found.ok_or_else(|| "there is no chromium on the path; install it, or name one with TALLY_CHROMIUM".to_owned())
+}
