@@ -1,7 +1,23 @@
 //! The data model: cubes with their measures, dimensions, segments and joins, every reference found, ready to compile. Every
 //! identifier and every piece of SQL text in a compiled query comes from here, never from a request.
 
+pub mod funnel;
+
+mod annotation;
+mod error;
+mod load;
+mod lookup;
+mod meta;
+mod title;
+
 use serde_json::Value;
+
+pub use annotation::annotation;
+pub use error::{ModelError, ModelErrors};
+pub use load::Ownership;
+pub use lookup::Member;
+pub use meta::meta;
+pub use title::underscore;
 
 /// The cubes that one reader can ask, in the order of their files.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +42,9 @@ pub struct Cube {
     pub segments: Vec<Segment>,
     pub joins: Vec<Join>,
     pub pre_aggregations: Vec<PreAggregation>,
+    pub hierarchies: Vec<Hierarchy>,
+    /// The file that declares it, relative to its folder.
+    pub file: String,
 }
 
 /// Where a cube's rows come from.
@@ -62,6 +81,8 @@ pub enum Piece {
     Member(String),
     /// `{TENANT}`: the id of the project that asks, as a bound parameter.
     Tenant,
+    /// A text that somebody typed, such as the path of a funnel's step: a bound parameter, never SQL. Model files have none.
+    Value(String),
 }
 
 /// What the answers say about a member.
@@ -72,7 +93,8 @@ pub struct Label {
     pub title: String,
     pub short_title: String,
     pub description: Option<String>,
-    pub format: Option<String>,
+    /// As answers show it: a name, or an object for a link or a d3 format.
+    pub format: Option<Value>,
     pub meta: Option<Value>,
     pub public: bool,
 }
@@ -169,6 +191,16 @@ pub enum Relationship {
     OneToOne,
     OneToMany,
     ManyToOne,
+}
+
+/// Dimensions from coarse to fine.
+#[derive(Clone, Debug)]
+pub struct Hierarchy {
+    pub name: String,
+    pub title: Option<String>,
+    pub public: bool,
+    /// Ids.
+    pub levels: Vec<String>,
 }
 
 /// A rollup that ClickHouse keeps: a projection of the cube's table, grouped by dimensions and time.

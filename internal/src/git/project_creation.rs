@@ -2,7 +2,8 @@
 
 use jiff::civil::Date;
 use tally_directory::{
-    AccessLevel, Change, Features, Member, MemberSource, NamespaceKind, Project, State, User, Visibility,
+    AccessLevel, Change, Features, Member, MemberSource, NamespaceKind, ProductAnalytics, Project, State,
+    User, Visibility,
 };
 
 use super::access::{Command, Denied, GitCommand, code_of};
@@ -78,6 +79,7 @@ pub(super) fn decide(command: &GitCommand, state: &State) -> Result<(Repository,
         default_branch: Project::usual_branch(),
         protected_refs: Vec::new(),
         features: Features::default(),
+        product_analytics: ProductAnalytics::default(),
     };
     let owner = Member {
         user_id: user.id,

@@ -150,6 +150,11 @@ impl Directory {
         lookup(&state, state.project_at(path), principal)
     }
 
+    /// The id of the project whose trackers send this key.
+    pub fn project_of_key(&self, instrumentation_key: &str) -> Option<i64> {
+        self.read().project_of_key(instrumentation_key).map(|project| project.id)
+    }
+
     /// Whether the project is there and `principal` can read it.
     pub fn can_read_project(&self, principal: Option<&Principal>, id: i64) -> bool {
         let state = self.read();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{is_false, yes};
-use crate::Visibility;
+use crate::{ProductAnalytics, Visibility};
 
 /// A project of the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Project {
     /// Who may see which part of it.
     #[serde(default, skip_serializing_if = "Features::are_all_enabled")]
     pub features: Features,
+    /// Its trackers' key and its funnels.
+    #[serde(default, skip_serializing_if = "ProductAnalytics::is_empty")]
+    pub product_analytics: ProductAnalytics,
 }
 
 impl Project {

@@ -141,6 +141,9 @@ impl State {
         self.use_id(IdKind::Project, project.id);
         self.unlist_project(project.id);
         self.project_paths.insert(&project.path, project.id);
+        if let Some(key) = &project.product_analytics.instrumentation_key {
+            self.instrumentation_keys.insert(key, project.id);
+        }
         if let Some(namespace_id) = project.namespace_id {
             self.projects_by_namespace.entry(namespace_id).or_default().insert(project.id);
         }
@@ -150,6 +153,9 @@ impl State {
     fn unlist_project(&mut self, id: i64) {
         let Some(project) = self.projects.remove(&id) else { return };
         self.project_paths.remove(&project.path, id);
+        if let Some(key) = &project.product_analytics.instrumentation_key {
+            self.instrumentation_keys.remove(key, id);
+        }
         if let Some(namespace_id) = project.namespace_id {
             leave(&mut self.projects_by_namespace, &namespace_id, &id);
         }

@@ -104,6 +104,11 @@ impl State {
         self.projects.get(self.project_paths.get(path)?)
     }
 
+    /// The project whose trackers send this key.
+    pub fn project_of_key(&self, instrumentation_key: &str) -> Option<&Arc<Project>> {
+        self.projects.get(self.instrumentation_keys.get(instrumentation_key)?)
+    }
+
     /// Every project, by id.
     pub fn projects(&self) -> impl ExactSizeIterator<Item = &Arc<Project>> {
         self.projects.values()

@@ -46,6 +46,7 @@ pub struct State {
     namespaces_by_parent: BTreeMap<i64, BTreeSet<i64>>,
     projects: BTreeMap<i64, Arc<Project>>,
     project_paths: Index<String>,
+    instrumentation_keys: Index<String>,
     projects_by_namespace: BTreeMap<i64, BTreeSet<i64>>,
     members: Memberships,
     agents: BTreeMap<i64, Arc<Agent>>,

@@ -103,7 +103,8 @@ impl Checker {
     }
 
     fn projects(&mut self, projects: &[ProjectEntry]) {
-        let (mut ids, mut paths) = (FxHashMap::default(), FxHashMap::default());
+        let (mut ids, mut paths, mut keys) =
+            (FxHashMap::default(), FxHashMap::default(), FxHashMap::default());
         for (index, project) in projects.iter().enumerate() {
             let field = |name| move || format!("projects[{index}].{name}");
             self.id(field("id"), project.id);
@@ -117,6 +118,15 @@ impl Checker {
             self.unique(&mut paths, project.path.as_str(), index, |_| {
                 (field("path")(), format!("{:?} is another project's path, too", project.path))
             });
+            for (name, problem) in project.product_analytics.problems() {
+                self.problem(format!("projects[{index}].product_analytics.{name}"), problem);
+            }
+            if let Some(key) = &project.product_analytics.instrumentation_key {
+                self.unique(&mut keys, key.as_str(), index, |earlier| {
+                    let field = format!("projects[{index}].product_analytics.instrumentation_key");
+                    (field, format!("projects[{earlier}] has the same key"))
+                });
+            }
             self.members(&format!("projects[{index}]"), &project.members);
         }
     }

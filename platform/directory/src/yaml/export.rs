@@ -118,6 +118,7 @@ fn project_entry(state: &State, project: Project) -> ProjectEntry {
         default_branch: project.default_branch,
         protected_refs: project.protected_refs,
         features: project.features,
+        product_analytics: project.product_analytics,
     }
 }
 

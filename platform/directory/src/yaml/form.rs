@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AccessLevel, DeployAccess, Features, IdKind, KeyUsage, MinutePack, NamespaceKind, Project,
-    Reconciliation, Scope, SecretHash, Subscription, UserState, Visibility,
+    AccessLevel, DeployAccess, Features, IdKind, KeyUsage, MinutePack, NamespaceKind, ProductAnalytics,
+    Project, Reconciliation, Scope, SecretHash, Subscription, UserState, Visibility,
 };
 
 /// The whole text.
@@ -135,6 +135,8 @@ pub(crate) struct ProjectEntry {
     pub(crate) protected_refs: Vec<String>,
     #[serde(default, skip_serializing_if = "Features::are_all_enabled")]
     pub(crate) features: Features,
+    #[serde(default, skip_serializing_if = "ProductAnalytics::is_empty")]
+    pub(crate) product_analytics: ProductAnalytics,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) members: Vec<MemberEntry>,
 }

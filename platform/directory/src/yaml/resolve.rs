@@ -259,6 +259,12 @@ impl<'a> Import<'a> {
             let text = format!("{:?} is another project's path, too", entry.path);
             return Err(problem(format!("projects[{at}].path"), text));
         }
+        let key = entry.product_analytics.instrumentation_key.as_deref();
+        let holder = key.and_then(|key| state.project_of_key(key));
+        if holder.is_some_and(|other| other.id != entry.id && !self.projects.contains(&other.id)) {
+            let field = format!("projects[{at}].product_analytics.instrumentation_key");
+            return Err(problem(field, "another project has the same key"));
+        }
         let project = Project {
             id: entry.id,
             path: entry.path.clone(),
@@ -270,6 +276,7 @@ impl<'a> Import<'a> {
             default_branch: entry.default_branch.clone(),
             protected_refs: entry.protected_refs.clone(),
             features: entry.features,
+            product_analytics: entry.product_analytics.clone(),
         };
         let held = state.project(project.id).is_some_and(|held| **held == project);
         Ok((!held).then_some(Change::Project(project)))

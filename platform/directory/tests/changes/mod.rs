@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use tally_directory::{
     AccessLevel, AccessToken, Agent, Alert, Change, DeployAccess, FeatureAccess, Features, IdKind, KeyUsage,
-    Member, MemberSource, MinutePack, Namespace, NamespaceKind, Project, Reconciliation, ReferenceCount,
-    Scope, SecretHash, SshKey, Subscription, User, UserState, Visibility,
+    Member, MemberSource, MinutePack, Namespace, NamespaceKind, ProductAnalytics, Project, Reconciliation,
+    ReferenceCount, Scope, SecretHash, SshKey, Subscription, User, UserState, Visibility,
 };
 use uuid::Uuid;
 
@@ -190,18 +190,22 @@ fn project() -> impl Strategy<Value = Project> {
         prop::sample::select(vec![Visibility::Private, Visibility::Internal, Visibility::Public]);
     let access =
         prop::sample::select(vec![FeatureAccess::Disabled, FeatureAccess::Private, FeatureAccess::Enabled]);
-    (id(), name(), prop::option::of(id()), visibility, any::<[bool; 2]>(), access).prop_map(
-        |(id, path, namespace_id, visibility, [archived, lfs_enabled], access)| Project {
-            id,
-            name: path.clone(),
-            default_branch: path.clone(),
-            protected_refs: vec![path.clone()],
-            path,
-            namespace_id,
-            visibility,
-            archived,
-            lfs_enabled,
-            features: Features { repository: access, ..Features::default() },
+    let key = prop::option::of(name());
+    (id(), name(), prop::option::of(id()), visibility, any::<[bool; 2]>(), access, key).prop_map(
+        |(id, path, namespace_id, visibility, [archived, lfs_enabled], access, instrumentation_key)| {
+            Project {
+                id,
+                name: path.clone(),
+                default_branch: path.clone(),
+                protected_refs: vec![path.clone()],
+                path,
+                namespace_id,
+                visibility,
+                archived,
+                lfs_enabled,
+                features: Features { repository: access, ..Features::default() },
+                product_analytics: ProductAnalytics { instrumentation_key, funnels: Vec::new() },
+            }
         },
     )
 }
