@@ -14,6 +14,6 @@ pub mod security;
 pub use auth::{Access, Caller, OptionalCaller};
 pub use body::{BodyLimits, BodyReader, JsonBody, MalformedBody};
 pub use error::{ApiError, TokenProblem};
-pub use guard::{Budget, Guard, GuardConfig};
+pub use guard::{Budget, ClientAddress, Guard, GuardConfig, Windows};
 pub use routes::{Routes, with_fallbacks};
 pub use security::Security;

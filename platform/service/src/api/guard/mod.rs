@@ -32,6 +32,7 @@ use address::{client_address, counted};
 pub use audit::Denial;
 use audit::{Audit, Denied, HashPrefix};
 use limit::{Charge, Exceeded, Limit};
+pub use window::{Count, Windows};
 
 /// How many requests a caller may make. 0 switches a limit off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,10 @@ pub enum Budget {
     /// None: callers are known by other means, and denials are only logged.
     Unlimited,
 }
+
+/// The address a request comes from, past trusted proxies; every request that went through a [`Guard`] has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 /// One for all services of a process, so that a budget is one across them. Cloning shares it.
 #[derive(Clone)]
@@ -186,6 +191,7 @@ impl Inner {
     fn admit(&self, budget: Budget, request: &mut Request) -> (Visit, Result<(), ApiError>) {
         let now = self.access.clock.now();
         let address = client_address(request, &self.trusted_proxies);
+        request.extensions_mut().insert(ClientAddress(address));
         let mut visit = Visit {
             now,
             address,

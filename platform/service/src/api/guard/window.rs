@@ -14,15 +14,15 @@ const SHARDS: usize = 64;
 
 /// How the counts stand after a request was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Count {
-    /// Requests in this window, this one among them.
-    pub(super) observed: u32,
+pub struct Count {
+    /// Requests in this window, those just counted among them.
+    pub observed: u32,
     /// Seconds since the epoch at which the window ends.
-    pub(super) ends_at_s: u64,
+    pub ends_at_s: u64,
 }
 
 /// The counts of one kind of key.
-pub(super) struct Windows<K> {
+pub struct Windows<K> {
     period_s: u64,
     max_keys_per_shard: usize,
     hasher: RandomState,
@@ -39,7 +39,7 @@ struct Shard<K> {
 
 impl<K: Eq + Hash> Windows<K> {
     /// Windows of `period_s` seconds that keep at most about `max_keys` keys.
-    pub(super) fn new(period_s: u64, max_keys: usize) -> Self {
+    pub fn new(period_s: u64, max_keys: usize) -> Self {
         let shard = || Mutex::new(Shard { window: 0, counts: HashMap::new(), others: 0 });
         Self {
             period_s: period_s.max(1),
@@ -50,9 +50,14 @@ impl<K: Eq + Hash> Windows<K> {
     }
 
     /// Counts a request.
-    pub(super) fn count(&self, key: K, now: Timestamp) -> Count {
+    pub fn count(&self, key: K, now: Timestamp) -> Count {
+        self.count_many(key, 1, now)
+    }
+
+    /// Counts so many at once.
+    pub fn count_many(&self, key: K, more: u32, now: Timestamp) -> Count {
         let window = self.window(now);
-        let observed = self.shard(&key).lock().count(key, window, self.max_keys_per_shard);
+        let observed = self.shard(&key).lock().count(key, more, window, self.max_keys_per_shard);
         Count { observed, ends_at_s: (window + 1) * self.period_s }
     }
 
@@ -71,7 +76,7 @@ impl<K: Eq + Hash> Windows<K> {
 }
 
 impl<K: Eq + Hash> Shard<K> {
-    fn count(&mut self, key: K, window: u64, max_keys: usize) -> u32 {
+    fn count(&mut self, key: K, more: u32, window: u64, max_keys: usize) -> u32 {
         // A thread that read the clock just before the window's end may come after one that read it later: it counts in
         // the new window. A clock that was set back by more begins anew.
         if window > self.window || window + 1 < self.window {
@@ -86,7 +91,7 @@ impl<K: Eq + Hash> Shard<K> {
         } else {
             self.counts.entry(key).or_insert(0)
         };
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(more);
         *count
     }
 }
