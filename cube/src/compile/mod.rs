@@ -1,7 +1,48 @@
 //! From a normalized query to ClickHouse SQL with bound parameters. The project that asks is a parameter of every cube's
 //! rows, put there by this module alone.
 
+use serde_json::Value;
 use tally_store::Statement;
+
+use crate::query::{Query, Request};
+use crate::{CubeError, Model};
+
+/// The SQL of a query, for the rows of the project `tenant` alone.
+pub fn compile(_model: &Model, _query: &Query, _tenant: i64) -> Result<Compiled, CubeError> {
+    Err(CubeError::Internal("Error: not yet".to_owned()))
+}
+
+/// The answer to `/sql`.
+pub fn sql(_model: &Model, _request: &Request, _tenant: i64) -> Result<Value, CubeError> {
+    Err(CubeError::Internal("Error: not yet".to_owned()))
+}
+
+/// What the planner refuses although every member exists: cubes that no path of joins connects.
+pub fn check_joins(_model: &Model, _query: &Query) -> Result<(), CubeError> {
+    Ok(())
+}
+
+/// Every projection that the model's pre-aggregations ask of their tables.
+pub fn projections(_model: &Model) -> Vec<Projection> {
+    Vec::new()
+}
+
+/// A projection of a table: what `ALTER TABLE table ADD PROJECTION name (sql)` takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projection {
+    /// The cube and the pre-aggregation that declare it.
+    pub cube: String,
+    pub pre_aggregation: String,
+    /// As the model writes it, perhaps with its database.
+    pub table: String,
+    /// Begins with [`PROJECTION_PREFIX`], ends with a hash of `sql`.
+    pub name: String,
+    /// A SELECT without FROM.
+    pub sql: String,
+}
+
+/// What the names of all projections begin with that are made of a model.
+pub const PROJECTION_PREFIX: &str = "cube_";
 
 /// A query as SQL.
 #[derive(Clone, Debug)]
