@@ -1,18 +1,16 @@
 //! The real transport: HTTP(S) through the proxies that the environment names, within limits on addresses, time and the
 //! answer's size. Redirects are not followed: an answer comes from where the request was sent.
 
-use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, REFERER};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
-use super::address::{Forbidden, GuardedResolver, check_literal};
-use super::{Answer, LARGEST_ANSWER, Outgoing, SendError, Transport, proxy};
+use tally_service::outgoing::{self, Forbidden};
+
+use super::{Answer, LARGEST_ANSWER, Outgoing, SendError, Transport};
 use crate::config::PingConfig;
 use crate::error::StartError;
 
@@ -25,17 +23,12 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// A transport within the configuration's limits, through the proxies that the environment names.
     pub fn new(config: &PingConfig) -> Result<Self, StartError> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("tally/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
+        let client = outgoing::client(config.allow_private_addresses)
             .connect_timeout(Duration::from_secs(config.connect_timeout_s))
             .timeout(Duration::from_secs(config.timeout_s))
-            .pool_max_idle_per_host(0);
-        if !config.allow_private_addresses {
-            let proxies = Arc::new(proxy::hosts(|name| std::env::var(name).ok()));
-            builder = builder.dns_resolver(GuardedResolver { proxies });
-        }
-        let client = builder.build().map_err(|error| StartError::Client(chain(&error)))?;
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|error| StartError::Client(outgoing::failure_text(&error)))?;
         Ok(Self { client, allow_private_addresses: config.allow_private_addresses })
     }
 }
@@ -45,7 +38,7 @@ impl Transport for HttpTransport {
     async fn send(&self, request: Outgoing) -> Result<Answer, SendError> {
         let url = Url::parse(&request.url).map_err(|error| SendError::Unreachable(error.to_string()))?;
         if !self.allow_private_addresses {
-            check_literal(&url).map_err(|Forbidden(host)| SendError::ForbiddenAddress(host))?;
+            outgoing::check_literal(&url).map_err(|Forbidden(host)| SendError::ForbiddenAddress(host))?;
         }
         let mut builder = match request.body {
             Some(body) => self.client.post(url).header(CONTENT_TYPE, "application/json").body(body),
@@ -73,24 +66,12 @@ async fn read(mut response: Response) -> Result<Bytes, SendError> {
 }
 
 fn failure(error: &reqwest::Error) -> SendError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(one) = cause {
-        if let Some(Forbidden(host)) = one.downcast_ref() {
-            return SendError::ForbiddenAddress(host.clone());
-        }
-        cause = one.source();
+    if let Some(host) = outgoing::forbidden_host(error) {
+        return SendError::ForbiddenAddress(host.to_owned());
     }
-    if error.is_timeout() { SendError::TimedOut } else { SendError::Unreachable(chain(error)) }
-}
-
-/// An error and its causes. The address is left out of it, as it may hold a password.
-fn chain(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(one) = cause {
-        causes.push(one.to_string());
-        cause = one.source();
+    if error.is_timeout() {
+        SendError::TimedOut
+    } else {
+        SendError::Unreachable(outgoing::failure_text(error))
     }
-    let what = if error.is_connect() { "can't connect" } else { "the connection failed" };
-    if causes.is_empty() { what.to_owned() } else { format!("{what}: {}", causes.join(": ")) }
 }

@@ -1,9 +1,7 @@
-//! Requests to the receiver: [`Transport`] carries them, `http` over the network, within limits on addresses (`address`),
+//! Requests to the receiver: [`Transport`] carries them, `http` over the network, within limits on addresses,
 //! time and the answer's size.
 
-mod address;
 mod http;
-mod proxy;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -37,6 +37,14 @@ projects:
     protected_refs: ["release-*"]
     features: {issues: private, snippets: disabled}
     members: [{user: bob, access_level: planner, expires_at: 2026-05-01}]
+    product_analytics:
+      instrumentation_key: AbC-1
+      funnels:
+        - name: Completed purchase
+          seconds_to_convert: 3600
+          steps:
+            - {name: view, action: pageview, target: /products}
+            - {name: buy, action: event, target: purchase}
   - {id: 11, path: loose, namespace_id: 99}
 keys:
   - {user: alice, title: laptop, key: ssh-ed25519 AAAAC3Nz alice@laptop, expires_at: 2027-01-01T00:00:00Z, usage_type: auth}
@@ -91,6 +99,9 @@ async fn everything_can_be_imported_and_is_there() {
     assert_eq!(alice.recovery_codes, [SecretHash::of("secret 1")]);
     assert_eq!(state.namespace_at("group/sub").unwrap().name, "sub");
     let project = state.project_at("group/sub/p").unwrap();
+    assert_eq!(directory.project_of_key("AbC-1"), Some(10));
+    assert_eq!(directory.project_of_key("abc-1"), None, "keys are compared as they are");
+    assert_eq!(project.product_analytics.funnels[0].steps[1].target, "purchase");
     let today = "2026-04-30".parse().unwrap();
     assert_eq!(state.access_level(2, project, today), Some(AccessLevel::Owner));
     assert_eq!(state.access_level(3, project, today), Some(AccessLevel::Planner));
@@ -205,6 +216,18 @@ fn mistakes_are_named_by_file_and_field() {
             format!("{user}projects: [{{id: 1, path: p}}, {{id: 2, path: p}}]"),
             "projects[1].path: \"p\" is another project's path, too",
         ),
+        (
+            "projects: [{id: 1, path: p, product_analytics: {instrumentation_key: k}}, {id: 2, path: q, product_analytics: {instrumentation_key: k}}]".to_owned(),
+            "projects[1].product_analytics.instrumentation_key: projects[0] has the same key",
+        ),
+        (
+            "projects: [{id: 1, path: p, product_analytics: {funnels: [{name: f, seconds_to_convert: 1, steps: []}]}}]".to_owned(),
+            "projects[0].product_analytics.funnels[0].steps: expected 1 to 32 steps",
+        ),
+        (
+            "projects: [{id: 1, path: p, product_analytics: {funnels: [{name: f, seconds_to_convert: 1, steps: [{name: s, action: swim, target: /}]}]}}]".to_owned(),
+            "projects[0].product_analytics.funnels[0].steps[0].action: unknown variant `swim`",
+        ),
         ("namespaces: [{id: 1, path: p, parent_id: 2}]".to_owned(), "namespaces[0].parent_id: no namespace has the id 2"),
         (
             "namespaces: [{id: 1, path: p, parent_id: 1}]".to_owned(),
@@ -246,7 +269,7 @@ fn all_mistakes_are_named_at_once() {
 #[tokio::test]
 async fn an_import_with_a_problem_on_this_directory_writes_nothing() {
     let text = "users: [{id: 1, username: a}]\nnamespaces: [{id: 1, path: n}, {id: 2, path: m, parent_id: 1}]\n\
-                projects: [{id: 1, path: p}]\n\
+                projects: [{id: 1, path: p, product_analytics: {instrumentation_key: k}}]\n\
                 tokens: [{id: 7, name: t, user: a, scopes: [api], sha256: HASH1}]\n\
                 keys: [{id: 1, deploy: true, key: ssh-rsa AAAA}]\n\
                 agents: [{id: 1, name: a, project_id: 1, token_hashes: [HASH1]}]";
@@ -259,6 +282,10 @@ async fn an_import_with_a_problem_on_this_directory_writes_nothing() {
             "namespaces[0].parent_id: the namespace lies in itself",
         ),
         ("projects: [{id: 2, path: p}]", "projects[0].path: \"p\" is another project's path, too"),
+        (
+            "projects: [{id: 2, path: q, product_analytics: {instrumentation_key: k}}]",
+            "projects[0].product_analytics.instrumentation_key: another project has the same key",
+        ),
         (
             "tokens: [{id: 8, name: t, user: a, scopes: [api], sha256: HASH2}]",
             "tokens[0].name: the user has another token named \"t\"",
@@ -295,7 +322,10 @@ fn importable(changes: Vec<Change>) -> State {
         let is_sound = match &change {
             Change::User(user) => users.insert(user.id) && names.insert((0, user.username.clone())),
             Change::Project(project) => {
-                state.project(project.id).is_none() && names.insert((1, project.path.clone()))
+                let key = project.product_analytics.instrumentation_key.clone();
+                state.project(project.id).is_none()
+                    && names.insert((1, project.path.clone()))
+                    && key.is_none_or(|key| names.insert((7, key)))
             }
             Change::Namespace(namespace) => {
                 namespace

@@ -8,4 +8,5 @@ pub mod health;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod outgoing;
 pub mod randomness;

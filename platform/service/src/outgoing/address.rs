@@ -11,12 +11,12 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 /// A host has no address that may be called.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} has no public address")]
-pub(super) struct Forbidden(pub String);
+pub struct Forbidden(pub String);
 
 /// Whether the whole Internet can mean the same by this address: not private, loopback, link-local, reserved or for
 /// documentation, by the registries of special-purpose addresses (RFC 6890). An IPv6 address that carries an IPv4 one is
 /// taken for that.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => match carried_v4(address) {
@@ -66,7 +66,7 @@ fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// Refuses an address that is written out in the URL, as that is resolved by nobody, and names that mean this machine.
-pub(super) fn check_literal(url: &Url) -> Result<(), Forbidden> {
+pub fn check_literal(url: &Url) -> Result<(), Forbidden> {
     let host = url.host_str().unwrap_or_default();
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let name = host.trim_end_matches('.');
