@@ -11,4 +11,6 @@ pub const MIGRATIONS: &[(u32, &str, &str)] = &[
     (7, "service_pings", include_str!("../clickhouse/0007_service_pings.sql")),
     (8, "increments", include_str!("../clickhouse/0008_increments.sql")),
     (9, "collector", include_str!("../clickhouse/0009_collector.sql")),
+    (10, "page_events", include_str!("../clickhouse/0010_page_events.sql")),
+    (11, "sessions", include_str!("../clickhouse/0011_sessions.sql")),
 ];
