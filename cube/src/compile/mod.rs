@@ -1,30 +1,44 @@
 //! From a normalized query to ClickHouse SQL with bound parameters. The project that asks is a parameter of every cube's
 //! rows, put there by this module alone.
 
-use serde_json::Value;
+mod answer;
+mod filter;
+mod granularity;
+mod joins;
+mod members;
+mod output;
+mod rollup;
+mod select;
+mod source;
+mod writer;
+
 use tally_store::Statement;
 
-use crate::query::{Query, Request};
+use self::joins::JoinTree;
+use self::select::Selection;
+use crate::query::Query;
 use crate::{CubeError, Model};
 
-/// The SQL of a query, for the rows of the project `tenant` alone.
-pub fn compile(_model: &Model, _query: &Query, _tenant: i64) -> Result<Compiled, CubeError> {
-    Err(CubeError::Internal("Error: not yet".to_owned()))
-}
+pub use answer::sql;
+pub use rollup::{projection, projections};
 
-/// The answer to `/sql`.
-pub fn sql(_model: &Model, _request: &Request, _tenant: i64) -> Result<Value, CubeError> {
-    Err(CubeError::Internal("Error: not yet".to_owned()))
+/// The SQL of a query, for the rows of the project `tenant` alone.
+pub fn compile(model: &Model, query: &Query, tenant: i64) -> Result<Compiled, CubeError> {
+    match &query.refusal {
+        Some(refusal) => Err(refusal.clone()),
+        None => Selection::of(model, query, tenant)?.compile(),
+    }
 }
 
 /// What the planner refuses although every member exists: cubes that no path of joins connects.
-pub fn check_joins(_model: &Model, _query: &Query) -> Result<(), CubeError> {
-    Ok(())
+pub fn check_joins(model: &Model, query: &Query) -> Result<(), CubeError> {
+    JoinTree::of(model, query).map(|_| ())
 }
 
-/// Every projection that the model's pre-aggregations ask of their tables.
-pub fn projections(_model: &Model) -> Vec<Projection> {
-    Vec::new()
+/// Whether a join repeats rows that a measure of the query is taken over, so that it is computed apart.
+pub fn has_multiplied_measures(model: &Model, query: &Query) -> Result<bool, CubeError> {
+    let tree = JoinTree::of(model, query)?;
+    Ok(query.measures.iter().any(|id| tree.multiplies(members::cube_name(id))))
 }
 
 /// A projection of a table: what `ALTER TABLE table ADD PROJECTION name (sql)` takes.
