@@ -3,6 +3,7 @@
 
 pub mod instance;
 pub mod kafka;
+pub mod losing_proxy;
 pub mod outside;
 pub mod process;
 pub mod proxy;

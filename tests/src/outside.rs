@@ -76,6 +76,9 @@ pub fn chromium() -> Result<PathBuf, String> {
         return found.ok_or_else(|| "TALLY_CHROMIUM names no Chromium".to_owned());
     }
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&folders).map(|folder| folder.join("chromium")).find(|path| path.is_file());
-    found.ok_or_else(|| "there is no chromium on the path; install it, or name one with TALLY_CHROMIUM".to_owned())
+    let found =
+        std::env::split_paths(&folders).map(|folder| folder.join("chromium")).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        "there is no chromium on the path; install it, or name one with TALLY_CHROMIUM".to_owned()
+    })
 }
