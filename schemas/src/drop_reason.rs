@@ -18,6 +18,9 @@ pub enum DropReason {
     Invalid,
     /// Larger than the limits on bodies, events, strings or properties: refused with an error.
     Oversized,
+    /// No project has the tracking key of a page event: refused with an error, or set aside where others of its request
+    /// were kept.
+    UnknownKey,
     /// The same `event_id` was already counted: a retry.
     Duplicate,
     /// The log's bytes are no valid record of the schema they name.
@@ -39,6 +42,7 @@ impl DropReason {
         Self::UnusableValue,
         Self::Invalid,
         Self::Oversized,
+        Self::UnknownKey,
         Self::Duplicate,
         Self::Undecodable,
         Self::UnknownSchema,
@@ -55,6 +59,7 @@ impl DropReason {
             Self::UnusableValue => "unusable_value",
             Self::Invalid => "invalid",
             Self::Oversized => "oversized",
+            Self::UnknownKey => "unknown_key",
             Self::Duplicate => "duplicate",
             Self::Undecodable => "undecodable",
             Self::UnknownSchema => "unknown_schema",
