@@ -1,0 +1,41 @@
+//! Hands a request's records to the log and waits until all of them are durable.
+
+use std::time::{Duration, Instant};
+
+use tally_eventlog::{AppendError, Record};
+use tally_service::api::ApiError;
+use tokio::time::timeout;
+
+use crate::service::Inner;
+
+/// Appends all records; `Ok` only if the log acknowledged every one. After an error some of them may be in the log
+/// nevertheless, and a tracker that repeats its request has those there twice, under the same ids.
+pub(crate) async fn append(
+    capture: &Inner,
+    topic: &'static str,
+    records: Vec<Record>,
+) -> Result<(), ApiError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let started = Instant::now();
+    let limit = Duration::from_secs(capture.config.append_timeout_s);
+    let results = timeout(limit, capture.log.append(topic, records)).await;
+    capture.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
+    let error = match results {
+        Ok(results) => match results.into_iter().find_map(Result::err) {
+            None => return Ok(()),
+            Some(error) => error,
+        },
+        Err(_) => AppendError::Unavailable(format!("no acknowledgement within {} s", limit.as_secs())),
+    };
+    capture.metrics.append_failures.inc();
+    tracing::warn!(topic, %error, "the log did not take a tracker's records");
+    Err(match error {
+        AppendError::TooLarge { limit, .. } => ApiError::PayloadTooLarge { limit },
+        _ => ApiError::Unavailable {
+            reason: "the event log is not available",
+            retry_after_s: capture.config.body.retry_after_s,
+        },
+    })
+}
