@@ -4,16 +4,26 @@
 pub mod funnel;
 
 mod annotation;
+mod check;
 mod error;
+mod format;
+mod joins;
 mod load;
 mod lookup;
 mod meta;
+mod names;
+mod places;
+mod read_cube;
+mod read_member;
+mod sql;
 mod title;
+mod yaml;
 
 use serde_json::Value;
 
 pub use annotation::annotation;
 pub use error::{ModelError, ModelErrors};
+pub use funnel::{Funnel, funnel_cubes};
 pub use load::Ownership;
 pub use lookup::Member;
 pub use meta::meta;
