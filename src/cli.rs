@@ -31,10 +31,12 @@ pub struct ConfigArgs {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Everything in one process on one port: ingest, processor, query, and an embedded log and ClickHouse engine
+    /// Everything in one process on one port: ingest, capture, processor, query, and an embedded log and ClickHouse engine
     Standalone(StandaloneArgs),
     /// HTTP to the log: track_event(s) and contributions
     Ingest(ServiceArgs),
+    /// What Snowplow trackers send, to the log: page views and all else that a browser or an app tells
+    Capture(ServiceArgs),
     /// The log to ClickHouse: counts every event exactly once
     Processor(ServiceArgs),
     /// ClickHouse to HTTP: Service Ping, Cube queries, event listings

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use tally_capture::CaptureConfig;
 use tally_collect::CollectConfig;
 use tally_eventlog::embedded::EmbeddedConfig;
 use tally_eventlog::kafka::KafkaConfig;
@@ -41,6 +42,7 @@ pub struct Config {
     pub definitions: DefinitionsSection,
     pub schema_registry: SchemaRegistrySection,
     pub ingest: IngestConfig,
+    pub capture: CaptureConfig,
     pub processor: ProcessorConfig,
     pub query: QueryConfig,
     pub internal: InternalConfig,
@@ -61,6 +63,7 @@ pub struct StandaloneSection {
 #[serde(rename_all = "lowercase")]
 pub enum Service {
     Ingest,
+    Capture,
     Processor,
     Query,
     Internal,
@@ -71,6 +74,7 @@ pub enum Service {
 #[serde(deny_unknown_fields)]
 pub struct ServicesSection {
     pub ingest: String,
+    pub capture: String,
     pub query: String,
     pub processor: String,
     pub internal: String,
@@ -264,6 +268,7 @@ mod tests {
     fn the_annotated_file_holds_every_setting_with_its_default() {
         let config = Config::load(None, &[]).unwrap();
         assert_eq!(config.ingest, IngestConfig::default());
+        assert_eq!(config.capture, CaptureConfig::default());
         assert_eq!(config.guard, GuardConfig::default());
         assert_eq!(config.internal, InternalConfig::default());
         assert_eq!(config.ping, PingConfig::default());

@@ -45,6 +45,7 @@ async fn serve(command: Command) -> Result<()> {
     match command {
         Command::Standalone(args) => Box::pin(commands::standalone::run(args)).await,
         Command::Ingest(args) => commands::services::ingest(args).await,
+        Command::Capture(args) => commands::services::capture(args).await,
         Command::Processor(args) => Box::pin(commands::services::processor(args)).await,
         Command::Query(args) => commands::services::query(args).await,
         Command::Internal(args) => commands::services::internal(args).await,

@@ -80,7 +80,7 @@ pub async fn log(config: &Config) -> Result<Arc<dyn EventLog>> {
         LogKind::Embedded => Arc::new(EmbeddedLog::open(config.embedded_log())?),
         LogKind::Kafka => Arc::new(KafkaLog::connect(config.kafka_log())?),
     };
-    for topic in [topics::EVENTS, topics::CONTRIBUTIONS, topics::PAGE_EVENTS] {
+    for topic in [topics::EVENTS, topics::PAGE_EVENTS, topics::CONTRIBUTIONS, topics::DEAD_LETTERS] {
         ensure_topic(&*log, topic, config).await.with_context(|| format!("can't make topic {topic}"))?;
     }
     let directory = tally_directory::log::topic(topics::DIRECTORY);

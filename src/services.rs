@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use axum::Router;
 use prometheus::Registry;
+use tally_capture::{Capture, Dependencies as CaptureDependencies};
 use tally_collect::{Collector, Dependencies as CollectorDependencies};
 use tally_directory::Directory;
 use tally_eventlog::EventLog;
@@ -128,16 +129,37 @@ impl Process {
         Ok(())
     }
 
+    /// Adds capture's routes.
+    pub fn add_capture(&mut self, log: Arc<dyn EventLog>, directory: Arc<Directory>) -> Result<()> {
+        let dependencies = CaptureDependencies {
+            log,
+            directory,
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            framings: self.framings,
+            registry: self.registry.clone(),
+        };
+        let capture = Capture::new(self.config.capture.clone(), dependencies)?;
+        self.add(Budget::Tracking, tally_capture::router(capture));
+        Ok(())
+    }
+
     /// Adds the query service's routes.
-    pub fn add_query(&mut self, store: &Store, directory: Arc<Directory>, definitions: Arc<Definitions>) {
+    pub fn add_query(
+        &mut self,
+        store: &Store,
+        directory: Arc<Directory>,
+        definitions: Arc<Definitions>,
+    ) -> Result<()> {
         let deps = QueryDeps {
             definitions,
             access: Access { directory, clock: Arc::clone(&self.clock) },
             warehouse: self.warehouse(store),
             metrics: self.queries.clone(),
         };
-        let state = QueryState::new(self.config.query.clone(), deps);
+        let state = QueryState::new(self.config.query.clone(), deps)?;
         self.add(Budget::Other, tally_query::router(state));
+        Ok(())
     }
 
     fn warehouse(&self, store: &Store) -> Warehouse {
@@ -308,6 +330,7 @@ impl Process {
 pub fn document() -> OpenApi {
     let parts = [
         tally_ingest::document(),
+        tally_capture::document(),
         tally_query::document(),
         tally_ping::http::document(),
         tally_internal::document(),

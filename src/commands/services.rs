@@ -1,5 +1,5 @@
-//! `tally ingest`, `tally processor`, `tally query`, `tally internal` and `tally ping`: one service a process, over Kafka and a ClickHouse
-//! server.
+//! `tally ingest`, `tally capture`, `tally processor`, `tally query`, `tally internal` and `tally ping`: one service a
+//! process, over Kafka and a ClickHouse server.
 
 use std::sync::Arc;
 
@@ -21,6 +21,15 @@ pub async fn ingest(args: ServiceArgs) -> Result<()> {
     let (log, directory) = open_log_and_directory(&mut process).await?;
     let definitions = open::definitions(&process.config)?;
     process.add_ingest(log, directory, &definitions)?;
+    process.serve(listener).await;
+    Ok(())
+}
+
+/// What trackers send to the log.
+pub async fn capture(args: ServiceArgs) -> Result<()> {
+    let Some((mut process, listener)) = start(&args, "services.capture").await? else { return Ok(()) };
+    let (log, directory) = open_log_and_directory(&mut process).await?;
+    process.add_capture(log, directory)?;
     process.serve(listener).await;
     Ok(())
 }
@@ -48,7 +57,7 @@ pub async fn query(args: ServiceArgs) -> Result<()> {
     process.needs_store(&store);
     let (log, directory) = open_log_and_directory(&mut process).await?;
     let ping = process.ping(log, &store, Arc::clone(&directory), &definitions)?;
-    process.add_query(&store, directory, definitions);
+    process.add_query(&store, directory, definitions)?;
     process.add_ping(ping)?;
     process.serve(listener).await;
     Ok(())
@@ -127,6 +136,7 @@ async fn start(args: &ServiceArgs, listen_key: &str) -> Result<Option<(Process, 
     let services = &config.services;
     let address = match listen_key {
         "services.ingest" => &services.ingest,
+        "services.capture" => &services.capture,
         "services.processor" => &services.processor,
         "services.internal" => &services.internal,
         _ => &services.query,

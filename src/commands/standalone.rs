@@ -73,8 +73,11 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     if services.contains(&Service::Ingest) {
         process.add_ingest(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
     }
+    if services.contains(&Service::Capture) {
+        process.add_capture(Arc::clone(&log), Arc::clone(&directory))?;
+    }
     if services.contains(&Service::Query) {
-        process.add_query(&store, Arc::clone(&directory), Arc::clone(&definitions));
+        process.add_query(&store, Arc::clone(&directory), Arc::clone(&definitions))?;
     }
     let ping = if services.contains(&Service::Query) || services.contains(&Service::Ping) {
         Some(process.ping(Arc::clone(&log), &store, Arc::clone(&directory), &definitions)?)
