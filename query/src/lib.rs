@@ -7,6 +7,7 @@ pub mod config;
 pub mod cube;
 pub mod dictionary;
 pub mod events;
+pub mod funnels;
 pub mod metric_definitions;
 pub mod metrics;
 pub mod server;

@@ -101,7 +101,8 @@ fn cube(name: &str, source: Source) -> Cube {
 "#
     );
     let files = [(FILE.to_owned(), declaration)];
-    let model = Model::parse(&files, Ownership::Shared).expect("the declaration is sound whatever the cube's name");
+    let model =
+        Model::parse(&files, Ownership::Shared).expect("the declaration is sound whatever the cube's name");
     let mut cube = model.cubes.into_iter().next().expect("one cube is declared");
     cube.source = source;
     cube.tenant = Tenant::InSource;
@@ -157,9 +158,7 @@ pub fn rows(funnel: &Funnel) -> Sql {
         write(text(if index == 0 { " AND (" } else { " OR " }));
         condition(step).into_iter().for_each(&mut write);
     }
-    write(text(
-        ") AND visitor != '')) GROUP BY visitor, entry_day HAVING reached > 0)",
-    ));
+    write(text(") AND visitor != '')) GROUP BY visitor, entry_day HAVING reached > 0)"));
     sql
 }
 
@@ -180,7 +179,11 @@ fn has_overlapping_steps(funnel: &Funnel) -> bool {
             || (is_any_page(one) && other.action == Action::Pageview)
             || (is_any_page(other) && one.action == Action::Pageview)
     };
-    funnel.steps.iter().enumerate().any(|(index, one)| funnel.steps[..index].iter().any(|other| overlap(one, other)))
+    funnel
+        .steps
+        .iter()
+        .enumerate()
+        .any(|(index, one)| funnel.steps[..index].iter().any(|other| overlap(one, other)))
 }
 
 fn text(text: &str) -> Piece {
@@ -256,7 +259,9 @@ mod tests {
         assert_eq!(names, [ALL_FUNNELS, "checkout", "other"]);
         let members = |cube: &Cube| {
             let measures = cube.measures.iter().map(|measure| measure.label.id.clone());
-            measures.chain(cube.dimensions.iter().map(|dimension| dimension.label.id.clone())).collect::<Vec<_>>()
+            measures
+                .chain(cube.dimensions.iter().map(|dimension| dimension.label.id.clone()))
+                .collect::<Vec<_>>()
         };
         assert!(members(&cubes[0]).contains(&"FunnelEvents.funnelName".to_owned()));
         for id in ["checkout.count", "checkout.step", "checkout.date"] {
