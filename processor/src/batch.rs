@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use rustc_hash::FxHashSet;
 use tally_eventlog::{FetchLimits, LogError, LogRecord, PartitionReader};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::ProcessorConfig;
 use crate::fold::{Fold, Folded, Folder};
+use crate::repetitions::Doubt;
 
 /// How long to wait for a first record before looking around again.
 const IDLE_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
@@ -22,6 +24,36 @@ pub struct Batch {
     pub content_hash: u64,
     pub records: u64,
     pub folded: Folded,
+}
+
+/// What was read of a partition.
+pub enum Collected {
+    /// All of its rows are known.
+    Batch(Batch),
+    /// The store must be asked about some of its events first.
+    Doubtful(DoubtfulBatch),
+}
+
+/// A range of one partition whose fold is not finished.
+pub struct DoubtfulBatch {
+    pub offsets: Range<u64>,
+    content_hash: u64,
+    records: u64,
+    fold: Box<dyn Fold>,
+}
+
+impl DoubtfulBatch {
+    /// The events that may be repetitions.
+    pub fn doubts(&self) -> Vec<Doubt> {
+        self.fold.doubts()
+    }
+
+    /// The batch without those events at `repeated` offsets.
+    pub fn settle(mut self, repeated: &FxHashSet<u64>) -> Batch {
+        self.fold.settle(repeated);
+        let Self { offsets, content_hash, records, fold } = self;
+        Batch { offsets, content_hash, records, folded: fold.finish() }
+    }
 }
 
 /// A batch under construction.
@@ -53,7 +85,7 @@ impl Collector {
         mut self,
         reader: &mut dyn PartitionReader,
         config: &ProcessorConfig,
-    ) -> Result<Option<Batch>, LogError> {
+    ) -> Result<Option<Collected>, LogError> {
         while self.records < config.batch_max_records && self.bytes < config.batch_max_bytes {
             let wait = match self.first_at {
                 None => IDLE_WAIT,
@@ -77,7 +109,7 @@ impl Collector {
         reader: &mut dyn PartitionReader,
         range: &Range<u64>,
         config: &ProcessorConfig,
-    ) -> Result<Option<Batch>, LogError> {
+    ) -> Result<Option<Collected>, LogError> {
         reader.seek(range.start).await?;
         loop {
             let limits: FetchLimits = config.fetch_limits(0, 0, IDLE_WAIT);
@@ -89,7 +121,8 @@ impl Collector {
             self.add(&records);
             if reached_end {
                 reader.seek(range.end).await?;
-                return Ok(self.finish().map(|batch| Batch { offsets: range.clone(), ..batch }));
+                self.offsets = self.offsets.map(|_| range.clone());
+                return Ok(self.finish());
             }
         }
     }
@@ -107,9 +140,13 @@ impl Collector {
         }
     }
 
-    fn finish(self) -> Option<Batch> {
-        let offsets = self.offsets?;
-        let content_hash = self.content.digest();
-        Some(Batch { offsets, content_hash, records: self.records as u64, folded: self.fold.finish() })
+    fn finish(self) -> Option<Collected> {
+        let (offsets, content_hash) = (self.offsets?, self.content.digest());
+        let (records, fold) = (self.records as u64, self.fold);
+        Some(if fold.doubts().is_empty() {
+            Collected::Batch(Batch { offsets, content_hash, records, folded: fold.finish() })
+        } else {
+            Collected::Doubtful(DoubtfulBatch { offsets, content_hash, records, fold })
+        })
     }
 }

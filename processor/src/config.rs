@@ -23,6 +23,9 @@ pub struct ProcessorConfig {
     pub announcement_ttl_s: u64,
     /// Seconds to wait before writing again after the store was out of reach.
     pub outage_pause_s: u64,
+    /// Memory that the filter of known event ids takes, in bytes, for each partition of page events. It remembers the ids of
+    /// one to two weeks, and wants ten bits for each id of a week twice over; where it gets less, the store is asked more often.
+    pub event_id_filter_bytes: usize,
     /// Deduplication windows of the tables below this number of inserts are refused at start.
     pub min_deduplication_window: u64,
 }

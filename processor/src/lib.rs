@@ -6,6 +6,7 @@ mod config;
 pub mod fold;
 mod metrics;
 mod partition;
+mod repetitions;
 mod row_binary;
 mod windows;
 
@@ -27,6 +28,7 @@ use fold::Folder;
 use fold::contributions::ContributionsFolder;
 use fold::directory::DirectoryFolder;
 use fold::events::EventsFolder;
+use fold::page_events::PageEventsFolder;
 use partition::{PartitionContext, PartitionError};
 
 /// The pause before the group is joined again after the log failed.
@@ -57,10 +59,11 @@ pub async fn serve(
     deps: ProcessorDeps,
     shutdown: CancellationToken,
 ) -> Result<(), ProcessorError> {
-    let folders: [Arc<dyn Folder>; 3] = [
+    let folders: [Arc<dyn Folder>; 4] = [
         Arc::new(EventsFolder::new(Matcher::new(&deps.definitions), deps.framings.tracked_event)),
         Arc::new(ContributionsFolder::new(deps.framings.contribution)),
         Arc::new(DirectoryFolder),
+        Arc::new(PageEventsFolder::new(deps.framings.page_event, config.event_id_filter_bytes)),
     ];
     for folder in &folders {
         windows::check(&deps.store, folder.tables(), config.min_deduplication_window).await?;

@@ -16,6 +16,7 @@ pub struct Metrics {
     pub inserted_rows: IntCounterVec,
     pub store_outages: IntCounter,
     pub refused_batches: IntCounter,
+    pub doubtful_ids: IntCounter,
     pub lag: IntGaugeVec,
     pub freshness_seconds: HistogramVec,
     drops: IntCounterVec,
@@ -61,6 +62,11 @@ impl Metrics {
                 "tally_processor_refused_batches_total",
                 "Times the store refused a batch's rows themselves, and consumption waits all the same.",
             )?,
+            doubtful_ids: IntCounter::new(
+                "tally_processor_doubtful_ids_total",
+                "Page events whose id the filter took for known, so that the store was asked. Where these are many more than the \
+                 repetitions, processor.event_id_filter_bytes is too small.",
+            )?,
             lag: IntGaugeVec::new(
                 Opts::new("tally_processor_lag_records", "Records in the log that were not counted yet."),
                 &["topic", "partition"],
@@ -79,7 +85,7 @@ impl Metrics {
                 &["reason"],
             )?,
         };
-        let collectors: [Box<dyn Collector>; 11] = [
+        let collectors: [Box<dyn Collector>; 12] = [
             Box::new(metrics.records.clone()),
             Box::new(metrics.batches.clone()),
             Box::new(metrics.replayed_batches.clone()),
@@ -88,6 +94,7 @@ impl Metrics {
             Box::new(metrics.inserted_rows.clone()),
             Box::new(metrics.store_outages.clone()),
             Box::new(metrics.refused_batches.clone()),
+            Box::new(metrics.doubtful_ids.clone()),
             Box::new(metrics.lag.clone()),
             Box::new(metrics.freshness_seconds.clone()),
             Box::new(metrics.drops.clone()),

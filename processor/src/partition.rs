@@ -12,14 +12,15 @@ use futures::{StreamExt, stream};
 use tally_eventlog::{Assignment, CommitError, LogError, PartitionReader, Position};
 use tally_schemas::DropReason;
 use tally_service::clock::Clock;
-use tally_store::{Insert, InsertError, Store};
+use tally_store::{Insert, InsertError, Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Batch, Collector};
+use crate::batch::{Batch, Collected, Collector};
 use crate::config::ProcessorConfig;
 use crate::fold::{Folder, TableInsert};
 use crate::metrics::Metrics;
+use crate::repetitions;
 
 /// Inserts of one batch under way at once.
 const CONCURRENT_INSERTS: usize = 4;
@@ -75,6 +76,7 @@ pub struct PartitionContext {
 pub async fn work(context: PartitionContext, assignment: Assignment) -> Result<(), PartitionError> {
     let Assignment { partition, position, reader } = assignment;
     let mut worker = Worker { done: position.next_offset, announced: None, context, partition, reader };
+    worker.prepare().await?;
     worker.replay_pending(position.pending).await?;
     worker.run().await
 }
@@ -107,6 +109,11 @@ enum Written {
 }
 
 impl Worker {
+    async fn prepare(&mut self) -> Result<(), PartitionError> {
+        let Self { context, partition, reader, .. } = self;
+        ask(context, reader.revoked(), || context.folder.prepare(&context.store, *partition)).await
+    }
+
     async fn replay_pending(&mut self, pending: Option<Range<u64>>) -> Result<(), PartitionError> {
         let Some(range) = pending else { return Ok(()) };
         tracing::info!(
@@ -121,8 +128,9 @@ impl Worker {
             () = self.context.shutdown.cancelled() => return Err(PartitionError::Interrupted),
         };
         match replayed {
-            Ok(Some(batch)) => {
+            Ok(Some(collected)) => {
                 self.context.metrics.replayed_batches.with_label_values(&[self.topic()]).inc();
+                let batch = self.settle(collected).await?;
                 self.announce(batch).await
             }
             Ok(None) => Ok(()),
@@ -154,7 +162,10 @@ impl Worker {
                 self.skip_expired(offset).await?;
             }
             match next {
-                Some(batch) => self.announce(batch).await?,
+                Some(collected) => {
+                    let batch = self.settle(collected).await?;
+                    self.announce(batch).await?;
+                }
                 None if finished => self.reader.commit(&Position::at(self.done)).await?,
                 None => {}
             }
@@ -180,7 +191,7 @@ impl Worker {
     }
 
     /// Reads the next batch; meanwhile the announced one is written, though perhaps not to its end.
-    async fn collect_while_writing(&mut self) -> Result<Option<Batch>, PartitionError> {
+    async fn collect_while_writing(&mut self) -> Result<Option<Collected>, PartitionError> {
         let Self { context, partition, reader, announced, .. } = self;
         let revoked = reader.revoked().clone();
         let writing = async {
@@ -216,6 +227,20 @@ impl Worker {
         self.done = announced.batch.offsets.end;
         self.report_batch(&announced.batch);
         Ok(true)
+    }
+
+    /// Takes repetitions out of what was collected. Everything before it must be in the tables.
+    async fn settle(&mut self, collected: Collected) -> Result<Batch, PartitionError> {
+        let doubtful = match collected {
+            Collected::Batch(batch) => return Ok(batch),
+            Collected::Doubtful(doubtful) => doubtful,
+        };
+        let Self { context, partition, reader, .. } = self;
+        let (start, doubts) = (doubtful.offsets.start, doubtful.doubts());
+        context.metrics.doubtful_ids.inc_by(doubts.len() as u64);
+        let look_up = || repetitions::look_up(&context.store, *partition, start, &doubts);
+        let repeated = ask(context, reader.revoked(), look_up).await?;
+        Ok(doubtful.settle(&repeated))
     }
 
     /// Commits the batch's range as pending, and everything before it as done.
@@ -363,6 +388,33 @@ async fn send(
 async fn grace_after(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     tokio::time::sleep(SHUTDOWN_GRACE).await;
+}
+
+/// Asks the store until it answers, however long it is out of reach.
+async fn ask<T, F>(
+    context: &PartitionContext,
+    revoked: &CancellationToken,
+    question: impl Fn() -> F,
+) -> Result<T, PartitionError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        let answer = tokio::select! {
+            answer = question() => answer,
+            () = revoked.cancelled() => return Err(PartitionError::TakenAway),
+            () = context.shutdown.cancelled() => return Err(PartitionError::Interrupted),
+        };
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                context.metrics.store_outages.inc();
+                let topic = context.folder.topic();
+                tracing::error!(topic, %error, "the store did not answer; consumption waits");
+            }
+        }
+        pause(context, revoked).await?;
+    }
 }
 
 /// Waits before the store is tried again. Ends the work when nobody wants it any more: what was announced is replayed by

@@ -24,6 +24,28 @@ impl RowWriter {
         self.rows += other.rows;
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Where the next row will begin.
+    pub fn position(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The rows with others put in between, each at a position that this writer had between two rows, in ascending order.
+    pub fn interleaved(self, others: impl IntoIterator<Item = (usize, RowWriter)>) -> Self {
+        let mut whole = Self { bytes: Vec::with_capacity(self.bytes.len()), rows: self.rows };
+        let mut copied = 0;
+        for (position, other) in others {
+            whole.bytes.extend_from_slice(&self.bytes[copied..position]);
+            copied = position;
+            whole.append(&other);
+        }
+        whole.bytes.extend_from_slice(&self.bytes[copied..]);
+        whole
+    }
+
     /// The rows as an insert into one partition of a table.
     pub fn into_insert(
         self,
@@ -42,6 +64,19 @@ impl RowWriter {
     /// `UInt8`
     pub fn u8(&mut self, value: u8) {
         self.bytes.push(value);
+    }
+
+    /// `UInt16`
+    pub fn u16(&mut self, value: u16) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// `Nullable(Float64)`: whether it is null, then the value.
+    pub fn optional_f64(&mut self, value: Option<f64>) {
+        self.bool(value.is_none());
+        if let Some(value) = value {
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+        }
     }
 
     /// `Date`: days since 1970-01-01.
@@ -120,6 +155,27 @@ mod tests {
         let mut rows = RowWriter::default();
         write(&mut rows);
         rows.bytes
+    }
+
+    #[test]
+    fn rows_put_in_between_lie_where_they_would_have_been_written() {
+        let row = |rows: &mut RowWriter, value: &str| {
+            rows.string(value);
+            rows.end_row();
+        };
+        let (mut whole, mut most, mut others) = (RowWriter::default(), RowWriter::default(), Vec::new());
+        for (value, later) in [("a", true), ("b", false), ("cc", true), ("", true), ("d", false), ("e", true)]
+        {
+            row(&mut whole, value);
+            if later {
+                let mut other = RowWriter::default();
+                row(&mut other, value);
+                others.push((most.position(), other));
+            } else {
+                row(&mut most, value);
+            }
+        }
+        assert_eq!(most.interleaved(others), whole);
     }
 
     #[test]

@@ -47,6 +47,16 @@ impl BatchRows {
         self.months.month_of(day)
     }
 
+    /// The date of a day, which is the table partition of what is kept by day.
+    pub fn date_of(&mut self, day: u16) -> u32 {
+        self.months.date_of(day)
+    }
+
+    /// Puts rows in between, by month.
+    pub fn interleave(&mut self, others: BTreeMap<u32, Vec<(usize, RowWriter)>>) {
+        interleave(&mut self.rows, others);
+    }
+
     /// Where a row of that day goes, for a record that ingest accepted at `received_at`.
     pub fn row(&mut self, day: u16, received_at: i64) -> &mut RowWriter {
         self.newest_received_at = self.newest_received_at.max(Some(received_at));
@@ -74,11 +84,20 @@ impl BatchRows {
     /// All inserts of the batch, those of `other_tables` among them.
     pub fn finish(self, other_tables: Vec<TableInsert>) -> Folded {
         let (table, columns) = (self.table, self.columns);
-        let rows = self.rows.into_iter().map(|(month, rows)| rows.into_insert(table, columns, month));
+        let rows = self.rows.into_iter().filter(|(_, rows)| !rows.is_empty());
+        let rows = rows.map(|(month, rows)| rows.into_insert(table, columns, month));
         Folded {
             inserts: rows.chain(other_tables).chain(self.dead_letters.finish()).collect(),
             drops: self.drops,
             newest_received_at: self.newest_received_at,
         }
+    }
+}
+
+/// Puts rows in between those of each table partition, as [`RowWriter::interleaved`] does it.
+pub fn interleave(rows: &mut BTreeMap<u32, RowWriter>, others: BTreeMap<u32, Vec<(usize, RowWriter)>>) {
+    for (partition, others) in others {
+        let all = rows.entry(partition).or_default();
+        *all = std::mem::take(all).interleaved(others);
     }
 }

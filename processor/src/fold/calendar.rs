@@ -15,23 +15,32 @@ pub fn day_of(timestamp_ms: i64) -> Option<u16> {
     (0..=LAST_DAY).contains(&day).then_some(day as u16)
 }
 
-/// The month of a day as `YYYYMM`, as `toYYYYMM` gives it. Remembers the last answer, since batches rarely change month.
+/// Names table partitions. Remembers the last answer, since batches rarely change day.
 #[derive(Debug, Default)]
 pub struct Months {
+    /// A day with its date.
     last: Option<(u16, u32)>,
 }
 
 impl Months {
+    /// The month of a day as `YYYYMM`, as `toYYYYMM` gives it.
     pub fn month_of(&mut self, day: u16) -> u32 {
-        if let Some((known_day, month)) = self.last
+        self.date_of(day) / 100
+    }
+
+    /// A day as `YYYYMMDD`, as `toYYYYMMDD` gives it.
+    pub fn date_of(&mut self, day: u16) -> u32 {
+        if let Some((known_day, date)) = self.last
             && known_day == day
         {
-            return month;
+            return date;
         }
         let date = EPOCH.checked_add(i64::from(day).days()).expect("65535 days after 1970 is a date");
-        let month = u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs());
-        self.last = Some((day, month));
-        month
+        let [year, month, of_month] =
+            [i32::from(date.year()), date.month().into(), date.day().into()].map(i32::unsigned_abs);
+        let number = (year * 100 + month) * 100 + of_month;
+        self.last = Some((day, number));
+        number
     }
 }
 
@@ -56,5 +65,6 @@ mod tests {
         {
             assert_eq!(months.month_of(day), month, "day {day}");
         }
+        assert_eq!([0, 58, 20_454].map(|day| months.date_of(day)), [19_700_101, 19_700_228, 20_260_101]);
     }
 }

@@ -1,5 +1,5 @@
 //! Tracked events and increments of older clients: each becomes a raw row, and what the definitions make of it is added to
-//! the aggregates. An increment changes what it asks for and nothing else.
+//! the aggregates; an event that asks for it becomes a page event, too. An increment changes what it asks for and nothing else.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use super::batch_rows::BatchRows;
 use super::calendar::day_of;
 use super::counters::{Aggregates, COUNTERS, UNIQUE_TOTALS, UNIQUES};
 use super::json::write_properties;
-use super::{Fold, Folded, Folder, dead_letters};
+use super::tracked_page_events::TrackedPageEvents;
+use super::{Fold, Folded, Folder, dead_letters, page_event_row, session_parts};
 
 const EVENTS: &str = "events";
 const COLUMNS: &[&str] = &[
@@ -57,7 +58,15 @@ impl Folder for EventsFolder {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &[EVENTS, COUNTERS, UNIQUE_TOTALS, UNIQUES, dead_letters::TABLE]
+        &[
+            EVENTS,
+            COUNTERS,
+            UNIQUE_TOTALS,
+            UNIQUES,
+            page_event_row::TABLE,
+            session_parts::TABLE,
+            dead_letters::TABLE,
+        ]
     }
 
     fn start(&self, partition: u32) -> Box<dyn Fold> {
@@ -65,6 +74,7 @@ impl Folder for EventsFolder {
             plan: Arc::clone(&self.plan),
             rows: BatchRows::new(self.topic(), partition, EVENTS, COLUMNS),
             aggregates: Aggregates::default(),
+            page_events: TrackedPageEvents::default(),
             matched: Vec::new(),
         })
     }
@@ -74,6 +84,7 @@ struct EventsFold {
     plan: Arc<Plan>,
     rows: BatchRows,
     aggregates: Aggregates,
+    page_events: TrackedPageEvents,
     /// Reused from event to event.
     matched: Vec<CounterId>,
 }
@@ -93,13 +104,18 @@ impl Fold for EventsFold {
     }
 
     fn finish(self: Box<Self>) -> Folded {
-        self.rows.finish(self.aggregates.finish(&self.plan.names))
+        let mut others = self.aggregates.finish(&self.plan.names);
+        others.extend(self.page_events.finish());
+        self.rows.finish(others)
     }
 }
 
 impl EventsFold {
     fn add_event(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
         self.write_row(record, event, day);
+        if event.send_to_snowplow {
+            self.add_page_event(record, event, day);
+        }
         let plan = Arc::clone(&self.plan);
         if event.increment != Increment::Event {
             return self.increment(&plan.matcher, event, day);
@@ -109,6 +125,14 @@ impl EventsFold {
             // GitLab accepts an event without a name and counts nothing; so does Tally, and says so.
             None => self.rows.drop_by(DropReason::UnknownEvent, 1),
         }
+    }
+
+    fn add_page_event(&mut self, record: &LogRecord, event: &TrackedEvent<'_>, day: u16) {
+        let Some(project_id) = event.project_id.filter(|id| *id != 0) else {
+            return self.rows.drop_by(DropReason::MissingIdentifier, 1);
+        };
+        let (month, partition) = (self.rows.month_of(day), self.rows.partition);
+        self.page_events.add(event, project_id, month, partition, record.offset);
     }
 
     fn count(&mut self, matcher: &Matcher, of_event: &EventMatcher, event: &TrackedEvent<'_>, day: u16) {

@@ -9,12 +9,22 @@ mod dead_letters;
 pub mod directory;
 pub mod events;
 mod json;
+mod page_event_row;
+pub mod page_events;
+mod session_parts;
+mod tracked_page_events;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rustc_hash::FxHashSet;
 use tally_eventlog::LogRecord;
 use tally_schemas::DropReason;
+use tally_store::{Store, StoreError};
+
+use crate::repetitions::Doubt;
 
 /// What a topic's records become, and in which tables.
 pub trait Folder: Send + Sync {
@@ -22,6 +32,10 @@ pub trait Folder: Send + Sync {
     fn topic(&self) -> &'static str;
     /// Every table it may insert into.
     fn tables(&self) -> &'static [&'static str];
+    /// Gets ready for a partition that was just assigned.
+    fn prepare<'a>(&'a self, _store: &'a Store, _partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
+        std::future::ready(Ok(())).boxed()
+    }
     /// A fold for a new batch of the topic's partition.
     fn start(&self, partition: u32) -> Box<dyn Fold>;
 }
@@ -30,7 +44,13 @@ pub trait Folder: Send + Sync {
 pub trait Fold: Send {
     /// Takes in the batch's next record. Whatever can't be counted is counted as a drop and kept as a dead letter.
     fn add(&mut self, record: &LogRecord);
-    /// The rows of the batch.
+    /// The events that are left out for now because they may be repetitions.
+    fn doubts(&self) -> Vec<Doubt> {
+        Vec::new()
+    }
+    /// Says which of them are repetitions, by offset; the others are taken in.
+    fn settle(&mut self, _repeated: &FxHashSet<u64>) {}
+    /// The rows of the batch. No doubts may be left.
     fn finish(self: Box<Self>) -> Folded;
 }
 
@@ -51,7 +71,7 @@ pub struct TableInsert {
     pub table: &'static str,
     /// In the order of the row's fields.
     pub columns: &'static [&'static str],
-    /// The month that the table is partitioned by, as `YYYYMM`; 0 where it isn't.
+    /// The month or the day that the table is partitioned by, as `YYYYMM` or `YYYYMMDD`; 0 where it isn't.
     pub month: u32,
     /// `RowBinary`.
     pub body: Bytes,

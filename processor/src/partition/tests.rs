@@ -181,6 +181,7 @@ async fn world_with(change: impl FnOnce(&mut ProcessorConfig)) -> (Arc<World>, P
         batch_max_wait_ms: 20,
         announcement_ttl_s: 60,
         outage_pause_s: 0,
+        event_id_filter_bytes: 1 << 16,
         min_deduplication_window: 0,
     };
     change(&mut config);
