@@ -1,4 +1,4 @@
-//! What `make run` prints: the address, an administrator's token, and three requests to try.
+//! What `make run` prints: the address, an administrator's token, and requests to try.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,20 +15,33 @@ use crate::instance::write_private;
 const ADMIN: &str = "root";
 const TOKEN_NAME: &str = "welcome";
 
+/// The tracking key under which trackers may send to project 1 where no key is known at all.
+const TRACKING_KEY: &str = "welcome";
+
+/// Gives a newcomer's instance, whose settings name no tracking key, one for project 1.
+pub fn add_tracking_key(config: &mut Config) {
+    if config.capture.keys.is_empty() {
+        config.capture.keys.insert(TRACKING_KEY.to_owned(), 1);
+    }
+}
+
 /// What to greet with.
 pub struct Welcome {
     token: String,
+    /// A tracking key and its project.
+    tracking: Option<(String, i64)>,
 }
 
 impl Welcome {
     /// Takes the token made on an earlier start while it is good, or makes one. It is kept in `admin.token` in the data
     /// folder, readable by the owner only, since the directory keeps but its hash.
     pub async fn prepare(config: &Config, directory: &Directory) -> Result<Self> {
+        let tracking = config.capture.keys.first_key_value().map(|(key, project)| (key.clone(), *project));
         let file = config.standalone.data_dir.join("admin.token");
         if let Ok(text) = fs::read_to_string(&file) {
             let token = text.trim();
             if directory.authenticate(token, Timestamp::now()).is_ok() {
-                return Ok(Self { token: token.to_owned() });
+                return Ok(Self { token: token.to_owned(), tracking });
             }
             fs::remove_file(&file).with_context(|| format!("can't replace {}", file.display()))?;
         }
@@ -36,7 +49,7 @@ impl Welcome {
         let new = NewToken { name: &name, user: ADMIN, scopes: &[Scope::Api], expires_at: None };
         let token = create_token(directory, &new, true).await?;
         write_private(&file, &token).with_context(|| format!("can't write {}", file.display()))?;
-        Ok(Self { token })
+        Ok(Self { token, tracking })
     }
 
     /// Prints it on standard output.
@@ -58,15 +71,26 @@ Try, in another terminal:
 
 2. Ask how many events project 1 has had, by name. The answer's data has view_dashboard with a count of "1".
    curl -X POST -H 'PRIVATE-TOKEN: {token}' -H 'Content-Type: application/json' \
-     -d '{{"query":{{"measures":["TrackedEvents.count"],"dimensions":["TrackedEvents.eventName"]}}}}' \
+     -d '{{"query":{{"measures":["InternalEvents.count"],"dimensions":["InternalEvents.eventName"]}}}}' \
      {url}/projects/1/product_analytics/request/load
 
 3. Compute a Service Ping. counts.count_total_view_dashboard is 1; weekly figures begin with the next complete week.
    curl -X POST -H 'PRIVATE-TOKEN: {token}' {url}/tally/service_ping
-
-Stop with Ctrl-C. `tally --help` shows what else there is.
 "#
         );
+        if let Some((key, project)) = &self.tracking {
+            println!(
+                r#"4. Send what a Snowplow tracker with the app id `{key}` sends for a page view.
+   curl 'http://{address}/i?e=pv&p=web&tv=curl&aid={key}&duid=visitor-1&page=Home&url=https%3A%2F%2Fexample.com%2F'
+
+5. Ask for the page views of project {project}, a moment later. The answer's data has / with a count of "1".
+   curl -X POST -H 'PRIVATE-TOKEN: {token}' -H 'Content-Type: application/json' \
+     -d '{{"query":{{"measures":["TrackedEvents.pageViewsCount"],"dimensions":["TrackedEvents.pageUrlpath"]}}}}' \
+     {url}/projects/{project}/product_analytics/request/load
+"#
+            );
+        }
+        println!("Stop with Ctrl-C. `tally --help` shows what else there is.");
     }
 }
 

@@ -16,13 +16,16 @@ use crate::commands::services::serve_beside;
 use crate::config::{Config, Service};
 use crate::randomness::fresh_random;
 use crate::services::Process;
-use crate::welcome::Welcome;
+use crate::welcome::{self, Welcome};
 use crate::{control, instance, open};
 
 /// Runs until SIGTERM or Ctrl-C.
 pub async fn run(args: StandaloneArgs) -> Result<()> {
     let Some(mut config) = open::settings(&args.config, &flags(&args))? else { return Ok(()) };
     let listener = http::bind(&config.standalone.listen).await?;
+    if args.welcome {
+        welcome::add_tracking_key(&mut config);
+    }
     prepare_data_dir(&config)?;
     let data_dir = config.standalone.data_dir.clone();
     if config.query.instance.uuid.is_empty() {

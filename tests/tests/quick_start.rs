@@ -31,19 +31,32 @@ async fn the_printed_requests_give_the_printed_answers() -> Result<()> {
     let arguments = ["standalone", "--data-dir", "data", "--welcome", "--listen", &listen];
     let tally = Tally::start(folder.path(), port, &arguments).await?;
     let commands = printed_commands(&tally.log_text());
-    let [track, load, ping] = commands.as_slice() else { panic!("three requests are printed: {commands:?}") };
+    let [track, load, ping, view, views] = commands.as_slice() else {
+        panic!("five requests are printed: {commands:?}")
+    };
 
     ensure!(shell(track)? == "200");
     wait::until("the event in the Cube answer", DEADLINE, || async {
         let answer: Value = serde_json::from_str(&shell(load)?)?;
         let row = &answer["results"][0]["data"][0];
-        let counted = row["TrackedEvents.eventName"] == "view_dashboard" && row["TrackedEvents.count"] == "1";
+        let counted =
+            row["InternalEvents.eventName"] == "view_dashboard" && row["InternalEvents.count"] == "1";
         Ok(counted.then_some(()))
     })
     .await
     .with_context(|| tally.log_tail())?;
     let answer: Value = serde_json::from_str(&shell(ping)?)?;
     ensure!(answer["counts"]["count_total_view_dashboard"] == 1, "{answer}");
+
+    shell(view)?;
+    wait::until("the page view in the Cube answer", DEADLINE, || async {
+        let answer: Value = serde_json::from_str(&shell(views)?)?;
+        let row = &answer["results"][0]["data"][0];
+        let counted = row["TrackedEvents.pageUrlpath"] == "/" && row["TrackedEvents.pageViewsCount"] == "1";
+        Ok(counted.then_some(()))
+    })
+    .await
+    .with_context(|| tally.log_tail())?;
     tally.stop().await
 }
 
