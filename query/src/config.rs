@@ -6,6 +6,8 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tally_service::api::BodyLimits;
 
+use crate::cube::CubeConfig;
+
 /// Settings of the query service.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +25,8 @@ pub struct QueryConfig {
     pub body: BodyLimits,
     /// What one query may cost in ClickHouse.
     pub limits: QueryLimits,
+    /// The Cube API.
+    pub cube: CubeConfig,
 }
 
 /// The identity fields of the Service Ping.

@@ -14,6 +14,8 @@ pub struct QueryMetrics {
     pub clickhouse_queries: IntCounterVec,
     /// Seconds a ClickHouse query took with its answer read, by purpose.
     pub clickhouse_query_seconds: HistogramVec,
+    /// Cube queries by where their rows came from: `hit` and `stale` out of the cache, `miss` and `revalidated` not.
+    pub cube_cache: IntCounterVec,
     /// Bytes of request bodies held at the moment.
     pub in_flight_bytes: IntGauge,
 }
@@ -43,16 +45,25 @@ impl QueryMetrics {
                 "Seconds a ClickHouse query took with its answer read, by purpose",
                 &["purpose"],
             ),
+            cube_cache: IntCounterVec::new(
+                Opts::new(
+                    "tally_query_cube_cache_total",
+                    "Cube queries by where their rows came from: hit and stale out of the cache, miss and revalidated not",
+                ),
+                &["outcome"],
+            )
+            .expect("name and labels are valid"),
             in_flight_bytes: IntGauge::new(
                 "tally_query_in_flight_bytes",
                 "Bytes of request bodies held at the moment",
             )
             .expect("the name is valid"),
         };
-        let collectors: [Box<dyn prometheus::core::Collector>; 4] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 5] = [
             Box::new(metrics.request_seconds.clone()),
             Box::new(metrics.clickhouse_queries.clone()),
             Box::new(metrics.clickhouse_query_seconds.clone()),
+            Box::new(metrics.cube_cache.clone()),
             Box::new(metrics.in_flight_bytes.clone()),
         ];
         for collector in collectors {

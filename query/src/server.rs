@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use tally_service::api::{self, Routes, Security};
+use tally_service::api::{self, Routes};
 use tally_service::http::HttpConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +14,13 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::state::QueryState;
-use crate::{cube, dictionary, events, metric_definitions};
+use crate::{cube, dictionary, events, funnels, metric_definitions};
 
 /// All endpoints of the query service, with absolute paths, and their document, ready to merge with those of other
 /// services. Paths that nobody offers are the outermost router's affair.
 pub fn router(state: QueryState) -> (Router, OpenApi) {
     let (router, document) = routes().into_parts();
+    let router = router.merge(cube::rest::routes());
     let router = router.route_layer(middleware::from_fn_with_state(state.clone(), measure));
     (router.with_state(state), document)
 }
@@ -32,8 +33,9 @@ pub fn document() -> OpenApi {
 fn routes() -> Routes<QueryState> {
     Routes::new()
         .routes(routes!(metric_definitions::metric_definitions))
-        .secured(Security::Token(cube::http::SCOPES), routes!(cube::http::get_load, cube::http::post_load))
+        .merge(cube::gitlab::routes())
         .merge(events::http::routes())
+        .merge(funnels::routes())
         .merge(dictionary::http::routes())
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use tally_schemas::Definitions;
 use tally_service::api::{Access, BodyReader};
+use tally_store::Store;
 
 use crate::config::QueryConfig;
-use crate::cube::Model;
+use crate::cube::{CubeService, CubeSetupError};
 use crate::dictionary::Dictionary;
 use crate::metric_definitions::MetricDefinitionTexts;
 use crate::metrics::QueryMetrics;
@@ -39,22 +40,39 @@ pub struct Shared {
     pub(crate) metrics: QueryMetrics,
     pub(crate) definition_texts: MetricDefinitionTexts,
     pub(crate) dictionary: Dictionary,
-    pub(crate) model: Model,
+    pub(crate) cube: CubeService,
 }
 
 impl QueryState {
-    /// Prepares everything that does not change between requests.
-    pub fn new(config: QueryConfig, deps: Deps) -> Self {
-        Self(Arc::new(Shared {
+    /// Prepares everything that does not change between requests. Fails where a data model can't be used.
+    pub fn new(config: QueryConfig, deps: Deps) -> Result<Self, CubeSetupError> {
+        let cube = CubeService::new(
+            config.cube.clone(),
+            deps.warehouse.clone(),
+            Arc::clone(&deps.access.clock),
+            deps.metrics.clone(),
+        )?;
+        Ok(Self(Arc::new(Shared {
+            cube,
             warehouse: deps.warehouse,
             dictionary: Dictionary::new(Arc::clone(&deps.definitions)),
             definition_texts: MetricDefinitionTexts::new(deps.definitions),
-            model: Model::built_in(),
             access: deps.access,
             bodies: BodyReader::new(config.body.clone(), deps.metrics.in_flight_bytes.clone()),
             metrics: deps.metrics,
             config,
-        }))
+        })))
+    }
+
+    /// Loads the data models and the Cube API's secret again. With an error all stays as it was.
+    pub fn reload_models(&self) -> Result<(), CubeSetupError> {
+        self.cube.reload()
+    }
+
+    /// Gives the tables the projections that the data models' pre-aggregations stand for; for after a start or a reload, beside
+    /// serving.
+    pub async fn ensure_projections(&self, store: &Store) {
+        self.cube.ensure_projections(store).await;
     }
 }
 

@@ -96,6 +96,34 @@ impl Warehouse {
         self.measured(purpose, read).await
     }
 
+    /// The rows of a statement whose columns are all strings or null as ClickHouse writes them: one JSON list a line, valid
+    /// UTF-8 whatever the columns hold. An answer of more than `max_bytes` is over the limit.
+    pub async fn lines(
+        &self,
+        purpose: &'static str,
+        statement: &Statement,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, WarehouseError> {
+        let read = async {
+            let query = self
+                .prepare(statement)
+                .with_setting("output_format_json_validate_utf8", "1")
+                .with_setting("output_format_json_quote_64bit_integers", "1");
+            let mut cursor = query.fetch_bytes("JSONCompactEachRow")?;
+            let mut lines = Vec::new();
+            while let Some(bytes) = cursor.next().await? {
+                if lines.len() + bytes.len() > max_bytes {
+                    return Err(WarehouseError::OverLimit(format!(
+                        "an answer of more than {max_bytes} bytes"
+                    )));
+                }
+                lines.extend_from_slice(&bytes);
+            }
+            Ok(lines)
+        };
+        self.measured(purpose, read).await
+    }
+
     /// The first row of a statement whose columns are all strings or null, and how many rows ClickHouse read for it, where
     /// it says so. ClickHouse limits the bytes of an answer between rows only, so that this one is limited here.
     pub async fn row(

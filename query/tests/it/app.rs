@@ -97,7 +97,7 @@ impl TestApp {
         let directory = Arc::clone(&access.directory);
         let deps =
             Deps { definitions: Arc::clone(&DEFINITIONS), access, warehouse: warehouse.clone(), metrics };
-        let router = with_fallbacks(router(QueryState::new(config, deps)).0);
+        let router = with_fallbacks(router(QueryState::new(config, deps).unwrap()).0);
         Self { store, warehouse, directory, router }
     }
 
