@@ -2,7 +2,7 @@
 
 /// From fine to coarse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Granularity {
+pub(crate) enum Granularity {
     Second,
     Minute,
     Hour,

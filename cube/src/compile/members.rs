@@ -34,7 +34,7 @@ fn member_ids<'q>(model: &Model, query: &'q Query) -> Vec<&'q str> {
 }
 
 /// The ids of the members that a filter compares.
-pub(super) fn filter_ids<'q>(filter: &'q Filter, ids: &mut Vec<&'q str>) {
+pub(crate) fn filter_ids<'q>(filter: &'q Filter, ids: &mut Vec<&'q str>) {
     match filter {
         Filter::Member { member, .. } | Filter::Range { member, .. } | Filter::Instant { member, .. } => {
             ids.push(member);
@@ -48,7 +48,7 @@ pub(super) fn filter_ids<'q>(filter: &'q Filter, ids: &mut Vec<&'q str>) {
 }
 
 /// Whether a filter is a condition on groups: it compares a measure. (`measureFilter` asks something of rows.)
-pub(super) fn is_on_groups(model: &Model, filter: &Filter) -> bool {
+pub(crate) fn is_on_groups(model: &Model, filter: &Filter) -> bool {
     match filter {
         Filter::Member { operator: Operator::MeasureFilter, .. } => false,
         Filter::Member { member, .. } | Filter::Range { member, .. } | Filter::Instant { member, .. } => {
@@ -70,7 +70,7 @@ pub(super) fn group_measures<'m>(model: &'m Model, query: &Query) -> Result<Vec<
 }
 
 /// Ids of everything that the member's SQL names, to any depth: members, and cubes by their names.
-pub(super) fn references(
+pub(crate) fn references(
     model: &Model,
     id: &str,
     found: &mut Vec<String>,
@@ -133,7 +133,7 @@ pub(super) fn measures_in<'m>(model: &'m Model, measure: &Measure) -> Vec<&'m Me
 }
 
 /// The measures that are aggregates themselves and that `measure` is computed of, or itself.
-pub(super) fn aggregates_of<'m>(model: &'m Model, measure: &'m Measure, found: &mut Vec<&'m Measure>) {
+pub(crate) fn aggregates_of<'m>(model: &'m Model, measure: &'m Measure, found: &mut Vec<&'m Measure>) {
     let inner = measures_in(model, measure);
     if inner.is_empty() {
         push_measure(found, measure);

@@ -10,16 +10,21 @@ mod output;
 mod rollup;
 mod select;
 mod source;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use tally_store::Statement;
 
 use self::joins::JoinTree;
 use self::select::Selection;
+use crate::model::Cube;
 use crate::query::Query;
 use crate::{CubeError, Model};
 
 pub use answer::sql;
+pub(crate) use granularity::Granularity;
+pub(crate) use members::{aggregates_of, filter_ids, is_on_groups, references};
 pub use rollup::{projection, projections};
 
 /// The SQL of a query, for the rows of the project `tenant` alone.
@@ -33,6 +38,11 @@ pub fn compile(model: &Model, query: &Query, tenant: i64) -> Result<Compiled, Cu
 /// What the planner refuses although every member exists: cubes that no path of joins connects.
 pub fn check_joins(model: &Model, query: &Query) -> Result<(), CubeError> {
     JoinTree::of(model, query).map(|_| ())
+}
+
+/// The cubes that answer a query, those among them that only lie on a join's path.
+pub(crate) fn joined_cubes<'m>(model: &'m Model, query: &Query) -> Result<Vec<&'m Cube>, CubeError> {
+    Ok(JoinTree::of(model, query)?.cubes().collect())
 }
 
 /// Whether a join repeats rows that a measure of the query is taken over, so that it is computed apart.

@@ -1,11 +1,27 @@
 //! Queries: parsed as Cube 1.7 checks them, normalized, their members and dates found. What comes out compiles without
 //! further questions about its form.
 
+mod date;
+mod dry_run;
+mod english;
+mod filters;
+mod format;
+mod js;
+mod members;
+mod pivot;
+mod relative;
+mod request;
+mod time_zone;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use crate::{CubeError, Model};
+use crate::CubeError;
+
+pub use dry_run::dry_run;
+pub use pivot::{default_order, pivot_query};
+pub use request::parse;
 
 /// What the HTTP layer hands over: the parameters of a request as they were sent.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +30,8 @@ pub struct Body {
     pub query: Option<Value>,
     /// `cache` beside the query: wins over the query's own.
     pub cache: Option<Value>,
+    /// The client reads one result only (a load without `queryType`): comparison and blending are refused.
+    pub single: bool,
 }
 
 /// How many rows one query may ask for.
@@ -23,27 +41,6 @@ pub struct Limits {
     pub default: u64,
     /// At most.
     pub max: u64,
-}
-
-/// Parses, checks and normalizes what a request asks, as Cube 1.7 does. `now` is what relative dates are relative to.
-pub fn parse(_model: &Model, _body: &Body, _now: Timestamp, _limits: &Limits) -> Result<Request, CubeError> {
-    Err(CubeError::Internal("Error: not yet".to_owned()))
-}
-
-/// The answer to `/dry-run`.
-pub fn dry_run(_model: &Model, _request: &Request) -> Result<Value, CubeError> {
-    Err(CubeError::Internal("Error: not yet".to_owned()))
-}
-
-/// `pivotQuery` of the answer to `/load` with `queryType` `multi`.
-pub fn pivot_query(_request: &Request) -> Value {
-    Value::Null
-}
-
-/// The order that a query has that asks for none: its first grouped time dimension, else its first measure from the
-/// largest, else its first dimension.
-pub fn default_order(_query: &Query) -> Vec<Order> {
-    Vec::new()
 }
 
 /// What one request asks: one query, or several that belong together.

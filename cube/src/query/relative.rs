@@ -1,0 +1,209 @@
+//! Relative dates ("last week", "from 7 days ago to now"): Cube's own forms, tried in Cube's order anywhere in the text; what
+//! is none of them is read as a date in English.
+
+use jiff::civil::{Date, DateTime, Weekday};
+use jiff::{Span, ToSpan, Zoned};
+
+use super::date::{End, day_end};
+use super::english;
+use crate::CubeError;
+
+/// A part of the calendar or the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Day,
+    Week,
+    Month,
+    Year,
+    Quarter,
+    Hour,
+    Minute,
+    Second,
+}
+
+const UNITS: [(&str, Unit); 8] = [
+    ("day", Unit::Day),
+    ("week", Unit::Week),
+    ("month", Unit::Month),
+    ("year", Unit::Year),
+    ("quarter", Unit::Quarter),
+    ("hour", Unit::Hour),
+    ("minute", Unit::Minute),
+    ("second", Unit::Second),
+];
+
+/// The longest text on either side of `from … to …`, in characters.
+const MAX_SIDE_LENGTH: usize = 50;
+
+/// The first and the last millisecond that `text` names on the clock of `now`'s zone.
+pub(super) fn parse(text: &str, now: &Zoned) -> Result<[DateTime; 2], CubeError> {
+    let text = text.to_lowercase();
+    let too_far = || unreadable(&text);
+    if let Some((direction, unit)) = named_unit(&text) {
+        return units(now, unit, direction, direction).ok_or_else(too_far);
+    }
+    if let Some((first, last, unit)) = counted_units(&text) {
+        return units(now, unit, first, last).ok_or_else(too_far);
+    }
+    for (word, days) in [("today", 0), ("yesterday", -1), ("tomorrow", 1)] {
+        if text.contains(word) {
+            return units(now, Unit::Day, days, days).ok_or_else(too_far);
+        }
+    }
+    let (first, last) = match between(&text)? {
+        Some((from, to)) => (
+            english::parse(&from, now.datetime()).ok_or_else(|| unreadable(&from))?.start,
+            english::parse(&to, now.datetime()).ok_or_else(|| unreadable(&to))?.start,
+        ),
+        None => {
+            let found = english::parse(&text, now.datetime()).ok_or_else(|| unreadable(&text))?;
+            (found.start, found.end.unwrap_or(found.start))
+        }
+    };
+    let unit = exact_unit(&text);
+    Ok([boundary(first, unit, End::First), boundary(last, unit, End::Last)])
+}
+
+/// `this`, `last` or `next` and a unit.
+fn named_unit(text: &str) -> Option<(i64, Unit)> {
+    text.char_indices().find_map(|(place, _)| {
+        let (direction, rest) = direction(&text[place..])?;
+        let (unit, _) = unit(after_space(rest)?)?;
+        Some((direction, unit))
+    })
+}
+
+/// `last` or `next`, a number and a unit: the first and the last of these units, counted from the current one.
+fn counted_units(text: &str) -> Option<(i64, i64, Unit)> {
+    text.char_indices().find_map(|(place, _)| {
+        let (direction, rest) = direction(&text[place..])?;
+        let rest = after_space(rest)?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (unit, _) = unit(after_space(&rest[digits..])?)?;
+        // A number beyond all calendars is as far away as the largest.
+        let count = if digits == 0 { return None } else { rest[..digits].parse().unwrap_or(i64::MAX) };
+        match direction {
+            -1 => Some((-count, -1, unit)),
+            1 => Some((1, count, unit)),
+            _ => None,
+        }
+    })
+}
+
+fn direction(text: &str) -> Option<(i64, &str)> {
+    [("this", 0), ("last", -1), ("next", 1)]
+        .into_iter()
+        .find_map(|(word, direction)| Some((direction, text.strip_prefix(word)?)))
+}
+
+fn unit(text: &str) -> Option<(Unit, &str)> {
+    UNITS.into_iter().find_map(|(word, unit)| Some((unit, text.strip_prefix(word)?)))
+}
+
+/// What follows the space that `text` begins with.
+fn after_space(text: &str) -> Option<&str> {
+    let rest = text.trim_start();
+    (rest.len() < text.len()).then_some(rest)
+}
+
+/// The sides of `from … to …`, split at the last `to` with not too much behind it, be it inside of a word.
+fn between(text: &str) -> Result<Option<(String, String)>, CubeError> {
+    let has_form =
+        text.strip_prefix("from ").is_some_and(|rest| rest.contains(" to ")) && !text.contains('\n');
+    if !has_form {
+        return Ok(None);
+    }
+    let rest = &text["from".len()..];
+    let sides = rest.rmatch_indices("to").map(|(place, _)| (&rest[..place], &rest[place + 2..]));
+    let fits = |side: &str| side.chars().count() <= MAX_SIDE_LENGTH;
+    match sides.into_iter().find(|(from, to)| fits(from) && fits(to)) {
+        Some((from, to)) => Ok(Some((from.trim().to_owned(), to.trim().to_owned()))),
+        None => Err(CubeError::Internal(
+            "TypeError: dateString.match is not a function or its return value is not iterable".to_owned(),
+        )),
+    }
+}
+
+/// The unit that a date in English is widened to: the smallest one of the clock that the text names, else the day.
+fn exact_unit(text: &str) -> Unit {
+    [("second", Unit::Second), ("minute", Unit::Minute), ("hour", Unit::Hour)]
+        .into_iter()
+        .find_map(|(word, unit)| text.contains(word).then_some(unit))
+        .unwrap_or(Unit::Day)
+}
+
+/// From the first to the last of the units with these distances from the current one.
+fn units(now: &Zoned, unit: Unit, first: i64, last: i64) -> Option<[DateTime; 2]> {
+    Some([
+        boundary(moved(now, unit, first)?, unit, End::First),
+        boundary(moved(now, unit, last)?, unit, End::Last),
+    ])
+}
+
+/// The local time that many units from now. Hours pass on the clock of the world, days on the calendar.
+fn moved(now: &Zoned, unit: Unit, count: i64) -> Option<DateTime> {
+    match unit {
+        Unit::Hour | Unit::Minute | Unit::Second => {
+            Some(now.checked_add(span(unit, count)?).ok()?.datetime())
+        }
+        _ => now.datetime().checked_add(span(unit, count)?).ok(),
+    }
+}
+
+/// So many units.
+pub(super) fn span(unit: Unit, count: i64) -> Option<Span> {
+    let span = Span::new();
+    match unit {
+        Unit::Day => span.try_days(count),
+        Unit::Week => span.try_weeks(count),
+        Unit::Month => span.try_months(count),
+        Unit::Quarter => span.try_months(count.checked_mul(3)?),
+        Unit::Year => span.try_years(count),
+        Unit::Hour => span.try_hours(count),
+        Unit::Minute => span.try_minutes(count),
+        Unit::Second => span.try_seconds(count),
+    }
+    .ok()
+}
+
+/// The first or last millisecond of the unit that `local` lies in.
+pub(super) fn boundary(local: DateTime, unit: Unit, end: End) -> DateTime {
+    let (hour, minute, second) = (local.hour(), local.minute(), local.second());
+    let date = local.date();
+    match (unit, end) {
+        (Unit::Second, End::First) => date.at(hour, minute, second, 0),
+        (Unit::Second, End::Last) => date.at(hour, minute, second, 999_000_000),
+        (Unit::Minute, End::First) => date.at(hour, minute, 0, 0),
+        (Unit::Minute, End::Last) => date.at(hour, minute, 59, 999_000_000),
+        (Unit::Hour, End::First) => date.at(hour, 0, 0, 0),
+        (Unit::Hour, End::Last) => date.at(hour, 59, 59, 999_000_000),
+        (_, end) => day_end(calendar_boundary(date, unit, end), end),
+    }
+}
+
+/// The first or last day of the unit that `date` lies in; weeks begin on Monday. At the ends of the calendar it is that end.
+fn calendar_boundary(date: Date, unit: Unit, end: End) -> Date {
+    match (unit, end) {
+        (Unit::Week, End::First) => {
+            date.saturating_sub(i64::from(date.weekday().since(Weekday::Monday)).days())
+        }
+        (Unit::Week, End::Last) => {
+            date.saturating_add(i64::from(date.weekday().until(Weekday::Sunday)).days())
+        }
+        (Unit::Month, End::First) => date.first_of_month(),
+        (Unit::Month, End::Last) => date.last_of_month(),
+        (Unit::Quarter, End::First) => {
+            date.first_of_month().saturating_sub(i64::from((date.month() - 1) % 3).months())
+        }
+        (Unit::Quarter, End::Last) => {
+            date.first_of_month().saturating_add(i64::from((12 - date.month()) % 3).months()).last_of_month()
+        }
+        (Unit::Year, End::First) => date.first_of_year(),
+        (Unit::Year, End::Last) => date.last_of_year(),
+        _ => date,
+    }
+}
+
+fn unreadable(text: &str) -> CubeError {
+    CubeError::Invalid(format!("Can't parse date: '{text}'"))
+}
