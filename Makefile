@@ -27,7 +27,7 @@ demo: build setup-engine  ## start Tally, send five weeks of events for a minute
 test: build setup  ## everything this machine can test; says what it left out (TALLY_REQUIRE=all: nothing may be)
 	@tests/run
 
-bench: build setup-engine  ## CPU-seconds per million events, freshness and storage, as a table
+bench: build setup-engine  ## CPU-seconds per million events, freshness and storage, latency of dashboards, as tables
 	@benches/run
 
 lint:  ## formatting and lints, warnings are errors

@@ -2,11 +2,11 @@
 //! from `/proc` and prints a table. Runs on Linux only.
 
 mod freshness;
-mod installation;
+pub(crate) mod installation;
 mod process;
 mod scenario;
-mod store;
-mod table;
+pub(crate) mod store;
+pub(crate) mod table;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ const WARM_UP_EVENTS: u64 = 50_000;
 pub async fn run(args: CpuTableArgs) -> Result<()> {
     let temporary = tempfile::tempdir().context("making a temporary folder")?;
     let data = args.data.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let installation = Installation::new(tally_binary(&args)?, &data, &args.definitions)?;
+    let installation = Installation::new(tally_binary(args.tally.as_ref())?, &data, &args.definitions)?;
     let scenario = scenario(&args)?;
     let mut table = Table::new();
 
@@ -89,8 +89,8 @@ pub async fn run(args: CpuTableArgs) -> Result<()> {
     standalone.process.stop().await
 }
 
-fn tally_binary(args: &CpuTableArgs) -> Result<PathBuf> {
-    if let Some(binary) = &args.tally {
+pub(crate) fn tally_binary(named: Option<&PathBuf>) -> Result<PathBuf> {
+    if let Some(binary) = named {
         return Ok(binary.clone());
     }
     let own = std::env::current_exe().context("finding this program's own path")?;

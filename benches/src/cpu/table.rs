@@ -80,7 +80,7 @@ impl fmt::Display for Table {
 }
 
 /// The processor's name and how many of it there are.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu_info.lines().find(|line| line.starts_with("model name"));
     let name = model.and_then(|line| line.split_once(": ")).map_or("unknown processor", |(_, name)| name);
