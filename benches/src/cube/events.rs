@@ -20,8 +20,8 @@ INSERT INTO page_events (project_id, timestamp, received_at, event_id, client_ev
 SELECT
     {PROJECT},
     toDateTime64('{FIRST_DAY} 00:00:00', 3, 'UTC') + toIntervalMillisecond(session_random % ({DAYS} * 86400000 - 1200000))
-        + toIntervalSecond(number % 8 * 97),
-    timestamp, generateUUIDv4(), true, if(number % 4 = 3, 'link_click', 'page_view'), event,
+        + toIntervalSecond(number % 8 * 97) AS timestamp,
+    timestamp, generateUUIDv4(), true, if(number % 4 = 3, 'link_click', 'page_view') AS event, event,
     if(user % 4 = 0, '', concat('user-', toString(user))), concat('visitor-', toString(user)),
     concat('session-', toString(session)), session % 3 + 1, 'web', 'js-4.10.1',
     concat('https://shop.example', path), concat('Page ', toString(page)), 'https', 'shop.example', path,
@@ -39,12 +39,12 @@ FROM (
 
 const SESSIONS: &str = "
 INSERT INTO session_parts (project_id, by_visitor, key, slot, start_at, end_at, events_count, page_views_count, session_index,
-    visitor_id, user, client)
+    user_id, visitor_id, agent_name, agent_version, os_family, os_name, os_version, device_type, browser_language,
+    document_language, viewport_size)
 SELECT
     project_id, false, session_id, 0, min(timestamp), max(timestamp), count(), countIf(event = 'page_view'), any(session_index),
-    any(domain_user_id), (max(timestamp), any(user_id)),
-    (min(timestamp), any(agent_name), any(agent_version), any(os_family), any(os_name), any(os_version), any(device_type),
-        any(browser_language), any(document_language), any(viewport_size))
+    any(user_id), any(domain_user_id), any(agent_name), any(agent_version), any(os_family), any(os_name), any(os_version),
+    any(device_type), any(browser_language), any(document_language), any(viewport_size)
 FROM page_events
 WHERE project_id = {PROJECT}
 GROUP BY project_id, session_id";
