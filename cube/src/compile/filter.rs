@@ -113,7 +113,15 @@ impl Conditions<'_, '_> {
         Err(database_error(&format!("There is no supertype for the type of '{id}' and DateTime64")))
     }
 
+    /// A member's SQL, to stand beside an operator, and how its values are compared.
     fn member(&mut self, id: &str) -> Result<(String, Kind), CubeError> {
+        let (sql, kind) = self.sql_and_kind(id)?;
+        let is_name =
+            sql.chars().all(|character| character.is_ascii_alphanumeric() || "_.`".contains(character));
+        Ok((if is_name { sql } else { format!("({sql})") }, kind))
+    }
+
+    fn sql_and_kind(&mut self, id: &str) -> Result<(String, Kind), CubeError> {
         let model = self.writer.model;
         match model.member(id)? {
             Member::Dimension(dimension) => {
@@ -155,12 +163,12 @@ impl Conditions<'_, '_> {
             _ => {}
         }
         let null_is_among_values = values.iter().any(Option::is_none);
-        let texts: Vec<&str> = values.iter().flatten().map(String::as_str).collect();
+        let given: Vec<&str> = values.iter().flatten().map(String::as_str).collect();
         let tests = match operator {
-            Operator::Contains | Operator::NotContains => self.patterns(&sql, "%", &texts, "%"),
-            Operator::StartsWith | Operator::NotStartsWith => self.patterns(&sql, "", &texts, "%"),
-            Operator::EndsWith | Operator::NotEndsWith => self.patterns(&sql, "%", &texts, ""),
-            _ => self.equalities(&sql, kind, &texts)?,
+            Operator::Contains | Operator::NotContains => self.patterns(&sql, "%", &given, "%"),
+            Operator::StartsWith | Operator::NotStartsWith => self.patterns(&sql, "", &given, "%"),
+            Operator::EndsWith | Operator::NotEndsWith => self.patterns(&sql, "%", &given, ""),
+            _ => self.equalities(&sql, kind, &given)?,
         };
         Ok(joined(&sql, is_negated(operator), tests, null_is_among_values))
     }

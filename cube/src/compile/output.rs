@@ -117,8 +117,16 @@ impl Output<'_> {
                 // Cube has no zone for measures: their times are UTC.
                 _ if is_time_measure(model, measure) => instant_label(sql, "'UTC'"),
                 MeasureKind::Boolean => boolean(sql),
-                MeasureKind::String | MeasureKind::Count => format!("toString({sql})"),
-                _ => number(sql),
+                MeasureKind::String
+                | MeasureKind::Count
+                | MeasureKind::CountDistinct
+                | MeasureKind::CountDistinctApprox => format!("toString({sql})"),
+                MeasureKind::Sum
+                | MeasureKind::Avg
+                | MeasureKind::Min
+                | MeasureKind::Max
+                | MeasureKind::Number
+                | MeasureKind::Time => number(sql),
             },
         }
     }

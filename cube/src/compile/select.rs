@@ -109,7 +109,7 @@ impl<'m, 'q> Selection<'m, 'q> {
         for output in &self.outputs {
             values.push(output.sql(writer, zone, self.rollup.as_ref())?);
         }
-        let from = self.from_where(writer)?;
+        let from = self.joined_rows(writer)?;
         let is_group = |output: &&Output<'_>| !matches!(output, Output::Measure(_));
         let keys: Vec<String> = self
             .outputs
@@ -125,14 +125,14 @@ impl<'m, 'q> Selection<'m, 'q> {
     }
 
     /// The joined cubes and every condition on rows.
-    fn from_where(&self, writer: &mut Writer<'m>) -> Result<String, CubeError> {
+    fn joined_rows(&self, writer: &mut Writer<'m>) -> Result<String, CubeError> {
         let root = self.tree.root;
         let origin = Origin::of(writer, root, Rows::Aliased)?;
-        let mut from = format!("FROM {} AS {}", origin.from, quoted(&root.alias));
+        let mut from = vec![format!("FROM {} AS {}", origin.from, quoted(&root.alias))];
         for joined in &self.tree.joins {
             let rows = own_rows(writer, joined.to)?;
             let condition = writer.text(joined.from, &joined.join.sql)?;
-            from.push_str(&format!(" LEFT JOIN {rows} ON {condition}"));
+            from.push(format!("LEFT JOIN {rows} ON {condition}"));
         }
         let mut conditions: Vec<String> = origin.tenant_condition.into_iter().collect();
         for time in &self.query.time_dimensions {
@@ -147,7 +147,7 @@ impl<'m, 'q> Selection<'m, 'q> {
         for filter in self.filters(false) {
             conditions.extend(self.conditions(writer).filter(filter)?);
         }
-        Ok(format!("{from}{}", clause(" WHERE ", &conditions, " AND ")))
+        Ok(format!("{}{}", from.join(" "), clause(" WHERE ", &conditions, " AND ")))
     }
 
     fn conditions_on_groups(&self, writer: &mut Writer<'m>) -> Result<Vec<String>, CubeError> {
@@ -328,7 +328,7 @@ impl<'m> Selection<'m, '_> {
             values.push(format!("{value} AS {PART_VALUE}{place}"));
         }
         let names: Vec<String> = (0..groups.len()).map(|place| format!("{GROUP}{place}")).collect();
-        let joined = self.from_where(writer)?;
+        let joined = self.joined_rows(writer)?;
         let grouped = clause(" GROUP BY ", &names, ", ");
         let Some(cube) = part.multiplied else {
             groups.extend(values);

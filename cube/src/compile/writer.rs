@@ -123,6 +123,10 @@ impl<'m> Writer<'m> {
         if follows_bare_cube {
             return Err(not_bare(cube));
         }
+        // A comment at the end must not reach into what follows.
+        if written.contains("--") {
+            written.push('\n');
+        }
         Ok(written)
     }
 
@@ -158,13 +162,13 @@ impl<'m> Writer<'m> {
                 Ok(format!("concat(toString({latitude}), ',', toString({longitude}))"))
             }
             Expression::Case { when, otherwise } => {
-                let mut written = "CASE".to_owned();
+                let mut cases = Vec::new();
                 for (condition, label) in when {
                     let (condition, label) = (self.sql(cube, condition)?, self.case_label(cube, label)?);
-                    written.push_str(&format!(" WHEN ({condition}) THEN {label}"));
+                    cases.push(format!("WHEN ({condition}) THEN {label}"));
                 }
                 let otherwise = self.case_label(cube, otherwise)?;
-                Ok(format!("{written} ELSE {otherwise} END"))
+                Ok(format!("CASE {} ELSE {otherwise} END", cases.join(" ")))
             }
         }
     }
