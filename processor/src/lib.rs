@@ -8,6 +8,7 @@ mod metrics;
 mod partition;
 mod repetitions;
 mod row_binary;
+pub mod sessions;
 mod windows;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use fold::contributions::ContributionsFolder;
 use fold::directory::DirectoryFolder;
 use fold::events::EventsFolder;
 use fold::page_events::PageEventsFolder;
+use fold::refused::RefusedFolder;
 use partition::{PartitionContext, PartitionError};
 
 /// The pause before the group is joined again after the log failed.
@@ -59,11 +61,12 @@ pub async fn serve(
     deps: ProcessorDeps,
     shutdown: CancellationToken,
 ) -> Result<(), ProcessorError> {
-    let folders: [Arc<dyn Folder>; 4] = [
+    let folders: [Arc<dyn Folder>; 5] = [
         Arc::new(EventsFolder::new(Matcher::new(&deps.definitions), deps.framings.tracked_event)),
         Arc::new(ContributionsFolder::new(deps.framings.contribution)),
         Arc::new(DirectoryFolder),
         Arc::new(PageEventsFolder::new(deps.framings.page_event, config.event_id_filter_bytes)),
+        Arc::new(RefusedFolder),
     ];
     for folder in &folders {
         windows::check(&deps.store, folder.tables(), config.min_deduplication_window).await?;

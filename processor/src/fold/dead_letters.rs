@@ -1,4 +1,4 @@
-//! Records of the log that can't be folded, as rows of the table `dead_letters`.
+//! Records of the log that can't be folded, and letters that a service wrote, as rows of the table `dead_letters`.
 
 use std::collections::BTreeMap;
 

@@ -11,6 +11,7 @@ pub mod events;
 mod json;
 mod page_event_row;
 pub mod page_events;
+pub mod refused;
 mod session_parts;
 mod tracked_page_events;
 

@@ -207,3 +207,6 @@ fn write_id(rows: &mut RowWriter, event: &PageEvent, partition: u32, offset: u64
     rows.u64(offset);
     rows.end_row();
 }
+
+#[cfg(test)]
+mod tests;
