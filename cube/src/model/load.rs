@@ -10,8 +10,13 @@ use super::yaml::{self, Fields, Node, Report};
 use super::{Model, ModelError, ModelErrors, check, read_cube};
 
 /// The files that are part of Tally.
-const BUILT_IN: [(&str, &str); 1] =
-    [("tracked_events.yml", include_str!("../../../schemas/cubes/tracked_events.yml"))];
+const BUILT_IN: [(&str, &str); 5] = [
+    ("internal_events.yml", include_str!("../../../schemas/cubes/internal_events.yml")),
+    ("retention.yml", include_str!("../../../schemas/cubes/retention.yml")),
+    ("returning_users.yml", include_str!("../../../schemas/cubes/returning_users.yml")),
+    ("sessions.yml", include_str!("../../../schemas/cubes/sessions.yml")),
+    ("tracked_events.yml", include_str!("../../../schemas/cubes/tracked_events.yml")),
+];
 
 /// Whose rows the cubes of a folder are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +55,13 @@ impl Model {
             let file = path.display().to_string();
             ModelErrors(vec![ModelError { file, line: None, path: String::new(), reason: error.to_string() }])
         })?;
-        self.with_files(&files, ownership)
+        let mut model = self.with_files(&files, ownership)?;
+        for cube in &mut model.cubes {
+            if let Ok(relative) = Path::new(&cube.file).strip_prefix(folder) {
+                cube.file = relative.display().to_string();
+            }
+        }
+        Ok(model)
     }
 
     /// This model and the cubes of these files, which may refer to this model's cubes and replace those of the same

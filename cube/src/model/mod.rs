@@ -16,6 +16,8 @@ mod places;
 mod read_cube;
 mod read_member;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod title;
 mod yaml;
 

@@ -35,13 +35,12 @@ pub(super) const GRANULARITIES: [(&str, &str); 8] = [
 
 /// What tells Cube's own store when and how to build its copies. Here the store keeps rollups itself, with each insert, and a
 /// cached answer ends with the next change of its tables.
-const ABOUT_COPIES: [&str; 11] = [
+const ABOUT_COPIES: [&str; 10] = [
     "refresh_key",
     "partition_granularity",
     "scheduled_refresh",
     "build_range_start",
     "build_range_end",
-    "update_window",
     "indexes",
     "external",
     "allow_non_strict_date_range_match",

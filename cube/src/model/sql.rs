@@ -25,10 +25,44 @@ pub(super) enum Role {
     Join,
 }
 
+/// Aggregates whose call in the SQL of a row is a mistake that the engine would show only when somebody asks.
+const AGGREGATES: [&str; 24] = [
+    "any",
+    "anylast",
+    "argmax",
+    "argmin",
+    "avg",
+    "avgif",
+    "count",
+    "countif",
+    "grouparray",
+    "groupuniqarray",
+    "max",
+    "maxif",
+    "median",
+    "min",
+    "minif",
+    "quantile",
+    "sum",
+    "sumif",
+    "uniq",
+    "uniqcombined",
+    "uniqcombined64",
+    "uniqexact",
+    "uniqhll12",
+    "uniqif",
+];
+
 /// Reads the SQL of a member of `cube` and resolves its references.
 pub(super) fn read(text: &str, role: Role, cube: &str, names: &Names) -> Result<Sql, String> {
     let mut pieces = Vec::new();
-    for token in Lexer::new(text).tokens()? {
+    let lexed = Lexer::new(text).lex()?;
+    if !matches!(role, Role::Source | Role::Calculation)
+        && let Some(aggregate) = aggregate_called(&lexed.code)
+    {
+        return Err(format!("calls the aggregate {aggregate}() where rows are not aggregated yet"));
+    }
+    for token in lexed.tokens {
         pieces.push(match token {
             Token::Text(text) => Piece::Text(text),
             Token::Reference(reference) => resolve(&reference, role, cube, names)?,
@@ -123,6 +157,26 @@ fn unknown_member(owner: &str, name: &str, names: &Names) -> String {
     }
 }
 
+/// The aggregate that SQL calls for a row, which it can't. Subqueries and windows may call them.
+fn aggregate_called(code: &str) -> Option<&str> {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut words = code.split(|letter| !is_name(letter));
+    if words.any(|word| ["select", "over"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword))) {
+        return None;
+    }
+    let calls = code
+        .match_indices('(')
+        .filter_map(|(at, _)| code[..at].trim_end().rsplit(|letter| !is_name(letter)).next());
+    calls.into_iter().find(|name| AGGREGATES.iter().any(|aggregate| name.eq_ignore_ascii_case(aggregate)))
+}
+
+/// What is found in SQL.
+struct Lexed {
+    tokens: Vec<Token>,
+    /// The text without what is in quotes, in braces or a comment.
+    code: String,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
     Text(String),
@@ -135,6 +189,7 @@ struct Lexer<'t> {
     text: &'t str,
     tokens: Vec<Token>,
     pending: String,
+    code: String,
     open_brackets: Vec<char>,
 }
 
@@ -146,13 +201,15 @@ impl<'t> Lexer<'t> {
             text,
             tokens: Vec::new(),
             pending: String::new(),
+            code: String::new(),
             open_brackets: Vec::new(),
         }
     }
 
-    fn tokens(mut self) -> Result<Vec<Token>, String> {
+    fn lex(mut self) -> Result<Lexed, String> {
         while let Some((at, letter)) = self.letters.next() {
             let rest = &self.text[at..];
+            self.code.push(if matches!(letter, '\'' | '"' | '`' | '{') { ' ' } else { letter });
             match letter {
                 '\'' | '"' | '`' => self.quoted(letter)?,
                 '{' => self.reference()?,
@@ -180,7 +237,7 @@ impl<'t> Lexer<'t> {
         let kept = self.pending.trim_end().len();
         self.pending.truncate(kept);
         self.flush();
-        Ok(self.tokens)
+        Ok(Lexed { tokens: self.tokens, code: self.code })
     }
 
     fn flush(&mut self) {
@@ -340,6 +397,19 @@ mod tests {
     }
 
     #[test]
+    fn aggregates_are_called_where_there_are_groups() {
+        for (sql, role) in [
+            ("SUM(a) / count()", Role::Calculation),
+            ("SELECT max(a) FROM t", Role::Source),
+            ("arraySum(a) + least(b, 1)", Role::Dimension),
+            ("(SELECT max(a) FROM t) = b", Role::Condition),
+            ("a = 'sum(b)' AND c IN (1, 2) -- max(c)", Role::Condition),
+        ] {
+            assert!(pieces(sql, role).is_ok(), "{sql}");
+        }
+    }
+
+    #[test]
     fn what_would_break_a_statement_is_refused() {
         for (sql, role, reason) in [
             ("", Role::Condition, "is empty"),
@@ -352,6 +422,8 @@ mod tests {
             ("{count} > 1", Role::Condition, "where rows are not aggregated yet"),
             ("{count}", Role::Dimension, "where rows are not aggregated yet"),
             ("{count}", Role::Argument, "aggregates the measure {T.count}"),
+            ("SUM(a) / 2", Role::Argument, "calls the aggregate SUM()"),
+            ("max (a)", Role::Dimension, "calls the aggregate max()"),
             ("{TENANT}", Role::Dimension, "{TENANT} may stand"),
             ("SELECT {CUBE}.a", Role::Source, "{TENANT} only, not to {CUBE}"),
             ("'a", Role::Condition, "a ' that is not closed"),
