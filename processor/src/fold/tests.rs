@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tally_eventlog::LogRecord;
 use tally_schemas::contribution::Action;
+use tally_schemas::dead_letter::Origin;
 use tally_schemas::{
-    Contribution, Definitions, DropReason, Framing, Increment, LegacyNames, Matcher, PropertyValue,
+    Contribution, DeadLetter, Definitions, DropReason, Framing, Increment, LegacyNames, Matcher, PropertyValue,
     TrackedEvent, identifier_hash,
 };
 use uuid::Uuid;
 
 use super::contributions::ContributionsFolder;
 use super::events::EventsFolder;
+use super::refused::RefusedFolder;
 use super::{Folded, Folder, TableInsert};
 
 const NOV_20_2026: i64 = 1_795_132_800_000;
@@ -199,6 +201,33 @@ fn a_record_that_is_no_event_becomes_a_dead_letter_with_its_bytes() {
     assert_eq!(letters.len(), 1);
     assert!(letters[0].body.windows(7).any(|window| window == b"garbage"));
     assert_eq!(folded.drops, BTreeMap::from([(DropReason::Undecodable, 1)]));
+}
+
+#[test]
+fn letters_of_a_service_and_unreadable_ones_are_one_insert() {
+    let letter = DeadLetter {
+        id: Uuid::from_u128(7),
+        reason: DropReason::Invalid,
+        detail: "a letter".to_owned(),
+        origin: Origin::Request { endpoint: "/i".to_owned() },
+        recorded_at: NOV_20_2026,
+        payload: b"what came".to_vec(),
+    };
+    let mut value = Vec::new();
+    letter.encode_framed(Framing::SingleObject, &mut value);
+    let mut fold = RefusedFolder.start(0);
+    for record in records(&[value, b"garbage".to_vec()]) {
+        fold.add(&record);
+    }
+    let folded = fold.finish();
+    // Two inserts into one month of one table would bear the same token, and the second would be taken for the first.
+    assert_eq!(folded.inserts.len(), 1);
+    assert_eq!(folded.inserts[0].rows, 2);
+    for text in [&b"what came"[..], b"/i", b"garbage"] {
+        assert!(folded.inserts[0].body.windows(text.len()).any(|window| window == text));
+    }
+    assert_eq!(folded.drops, BTreeMap::from([(DropReason::Undecodable, 1)]));
+    assert_eq!(folded.newest_received_at, Some(NOV_20_2026));
 }
 
 #[test]
