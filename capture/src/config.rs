@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tally_service::api::BodyLimits;
 
+use crate::forward::ForwardConfig;
 use crate::snowplow::paths;
 
 /// Settings of capture. Sizes are bytes, durations seconds.
@@ -40,6 +41,8 @@ pub struct CaptureConfig {
     pub cookie: CookieConfig,
     /// What a body may take.
     pub body: BodyLimits,
+    /// Where tracked events are sent on to.
+    pub forward: ForwardConfig,
 }
 
 /// What is kept of people.
@@ -115,6 +118,7 @@ impl Default for CaptureConfig {
             privacy: PrivacyConfig::default(),
             cookie: CookieConfig::default(),
             body: BodyLimits { max_in_flight_bytes: 128 * 1024 * 1024, ..BodyLimits::default() },
+            forward: ForwardConfig::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod budget;
 mod config;
 mod enrich;
 mod event;
+pub mod forward;
 mod metrics;
 mod service;
 mod snowplow;
