@@ -8,8 +8,8 @@ use tally_eventlog::LogRecord;
 use tally_schemas::contribution::Action;
 use tally_schemas::dead_letter::Origin;
 use tally_schemas::{
-    Contribution, DeadLetter, Definitions, DropReason, Framing, Increment, LegacyNames, Matcher, PropertyValue,
-    TrackedEvent, identifier_hash,
+    Contribution, DeadLetter, Definitions, DropReason, Framing, Increment, LegacyNames, Matcher,
+    PropertyValue, TrackedEvent, identifier_hash,
 };
 use uuid::Uuid;
 
