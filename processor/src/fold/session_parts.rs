@@ -43,8 +43,9 @@ const SLOT_MS: i64 = 30 * 60 * 1000;
 /// The texts of a part of which the greatest is kept.
 const TEXTS: usize = 11;
 
+/// Which row of the table an event belongs to.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Key {
+struct Place {
     project_id: i64,
     by_visitor: bool,
     key: String,
@@ -65,14 +66,14 @@ struct Part {
 /// The parts of one batch.
 #[derive(Debug, Default)]
 pub struct SessionParts {
-    parts: FxHashMap<Key, Part>,
+    parts: FxHashMap<Place, Part>,
 }
 
 impl SessionParts {
     /// Takes in an event. One that names neither a session nor a visitor belongs to none.
     pub fn add(&mut self, mut event: PageEvent) {
-        let Some(key) = key_of(&mut event) else { return };
-        match self.parts.entry(key) {
+        let Some(place) = place_of(&mut event) else { return };
+        match self.parts.entry(place) {
             Entry::Occupied(part) => part.into_mut().merge(Part::of(event)),
             Entry::Vacant(vacant) => {
                 vacant.insert(Part::of(event));
@@ -84,23 +85,23 @@ impl SessionParts {
         let mut parts: Vec<_> = self.parts.into_iter().collect();
         parts.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         let mut rows = RowWriter::default();
-        for (key, part) in &parts {
-            write_row(&mut rows, key, part);
+        for (place, part) in &parts {
+            write_row(&mut rows, place, part);
         }
         (!parts.is_empty()).then(|| rows.into_insert(TABLE, COLUMNS, NO_MONTH))
     }
 }
 
 /// The tracker's session, else the half hour of the visitor.
-fn key_of(event: &mut PageEvent) -> Option<Key> {
+fn place_of(event: &mut PageEvent) -> Option<Place> {
     let project_id = event.project_id;
     if !event.session_id.is_empty() {
-        return Some(Key { project_id, by_visitor: false, key: take(&mut event.session_id), slot: 0 });
+        return Some(Place { project_id, by_visitor: false, key: take(&mut event.session_id), slot: 0 });
     }
     let names = [&event.user_id, &event.domain_user_id, &event.network_user_id];
     let key = names.into_iter().find(|name| !name.is_empty())?.clone();
     let slot = u32::try_from(event.timestamp.div_euclid(SLOT_MS)).ok()?;
-    Some(Key { project_id, by_visitor: true, key, slot })
+    Some(Place { project_id, by_visitor: true, key, slot })
 }
 
 impl Part {
@@ -143,11 +144,11 @@ impl Part {
     }
 }
 
-fn write_row(rows: &mut RowWriter, key: &Key, part: &Part) {
-    rows.i64(key.project_id);
-    rows.bool(key.by_visitor);
-    rows.string(&key.key);
-    rows.u32(key.slot);
+fn write_row(rows: &mut RowWriter, place: &Place, part: &Part) {
+    rows.i64(place.project_id);
+    rows.bool(place.by_visitor);
+    rows.string(&place.key);
+    rows.u32(place.slot);
     rows.i64(part.start_at);
     rows.i64(part.end_at);
     rows.u64(part.events_count);

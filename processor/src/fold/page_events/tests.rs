@@ -68,12 +68,12 @@ fn an_id_that_the_collector_made_is_never_a_repetition() {
 
 #[test]
 fn a_repetition_of_an_earlier_batch_leaves_no_trace_but_its_count() {
-    let folder = folder();
+    let knowing = folder();
     let records = records(&[event(1, 7, NOV_20_2026), event(1, 8, NOV_20_2026)]);
-    fold(&folder, &records[..1], &[]);
-    let (doubts, folded) = fold(&folder, &records, &[0]);
+    fold(&knowing, &records[..1], &[]);
+    let (doubts, folded) = fold(&knowing, &records, &[0]);
     assert_eq!(doubts, [0]);
-    let (_, without) = fold(&self::folder(), &records[1..], &[]);
+    let (_, without) = fold(&folder(), &records[1..], &[]);
     assert_eq!(folded.inserts, without.inserts);
     assert_eq!(folded.drops, BTreeMap::from([(DropReason::Duplicate, 1)]));
 }
