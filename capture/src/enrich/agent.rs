@@ -183,11 +183,11 @@ mod tests {
             ),
             (
                 "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)".to_owned(),
-                "Googlebot |||||crawler bot",
+                "Googlebot ||||crawler bot",
             ),
-            ("curl/8.5.0".to_owned(), " ||||| bot"),
-            ("something else".to_owned(), " |||||"),
-            (String::new(), " |||||"),
+            ("curl/8.5.0".to_owned(), " |||| bot"),
+            ("something else".to_owned(), " ||||"),
+            (String::new(), " ||||"),
         ] {
             assert_eq!(summary(&agent), expected, "{agent}");
         }

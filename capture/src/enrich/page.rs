@@ -30,7 +30,7 @@ impl PageParts {
 }
 
 /// A URL as it may be kept: without the name and password that some hold.
-pub(crate) fn parse<'a>(text: &'a str) -> (Cow<'a, str>, Option<Url>) {
+pub(crate) fn parse(text: &str) -> (Cow<'_, str>, Option<Url>) {
     let Ok(mut url) = Url::parse(text) else { return (Cow::Borrowed(text), None) };
     if url.username().is_empty() && url.password().is_none() {
         return (Cow::Borrowed(text), Some(url));

@@ -85,7 +85,7 @@ fn take(
         }
         ("org.w3", "PerformanceTiming") => {
             event.load_ms = load_ms(&serde_json::from_str(data)?);
-            Ok(event.load_ms.is_some())
+            Ok(true)
         }
         ("org.ietf", "http_client_hints") => {
             event.is_mobile |= serde_json::from_str::<ClientHints>(data)?.is_mobile;
@@ -128,5 +128,5 @@ fn add_browser(builder: &EventBuilder, event: &mut PageEvent, browser: BrowserCo
 /// 0 stands for what has not happened yet.
 fn load_ms(timing: &PerformanceTiming) -> Option<f64> {
     let is_loaded = timing.navigation_start > 0.0 && timing.load_event_end >= timing.navigation_start;
-    is_loaded.then(|| timing.load_event_end - timing.navigation_start)
+    is_loaded.then_some(timing.load_event_end - timing.navigation_start)
 }

@@ -73,7 +73,9 @@ fn add_element(
             "link_click" => {
                 event.target_url = builder.text(text("targetUrl"));
                 event.element_id = builder.text(text("elementId"));
-                is_whole = data.keys().all(|name| name == "targetUrl" || name == "elementId");
+                is_whole = data.iter().all(|(name, value)| {
+                    matches!(name.as_str(), "targetUrl" | "elementId") || is_empty(value)
+                });
             }
             "focus_form" | "change_form" => event.element_id = builder.text(text("elementId")),
             "submit_form" => event.element_id = builder.text(text("formId")),
@@ -84,4 +86,14 @@ fn add_element(
         event.unstruct = serde_json::to_string(described)?;
     }
     Ok(())
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
 }
