@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `[query.cube]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CubeConfig {
     /// Folders of data models beside the built-in one.

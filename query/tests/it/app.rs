@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 use tally_directory::{Directory, SecretHash};
+use tally_query::cube::CubeConfig;
 use tally_query::metrics::QueryMetrics;
 use tally_query::service_ping::{Consent, Context, Payload, PayloadKind, Plan, generate};
 use tally_query::warehouse::Warehouse;
@@ -29,6 +30,9 @@ pub const ROOT: &str = "glpat-root";
 pub const ALICE: &str = "glpat-alice";
 pub const ALICE_READ_USER: &str = "glpat-alice-read-user";
 pub const BOB: &str = "glpat-bob";
+
+/// What tokens of Cube's own base path are signed with.
+pub const API_SECRET: &str = "the secret of Cube's tokens";
 
 const DIRECTORY: &str = r#"
 users:
@@ -64,6 +68,7 @@ pub struct TestApp {
     pub store: Store,
     pub warehouse: Warehouse,
     pub directory: Arc<Directory>,
+    pub state: QueryState,
     router: Router,
 }
 
@@ -80,25 +85,36 @@ impl TestApp {
             })
             .collect();
         store.migrate(&migrations).await.unwrap();
-        Self::serve(store, DIRECTORY)
+        Self::serve(store, DIRECTORY, CubeConfig::default())
     }
 
     /// The same tables before another directory.
     pub fn with_directory(&self, yaml: &str) -> Self {
-        Self::serve(self.store.clone(), yaml)
+        Self::serve(self.store.clone(), yaml, CubeConfig::default())
     }
 
-    fn serve(store: Store, directory: &str) -> Self {
-        let config =
-            QueryConfig { external_url: "https://tally.example.com".to_owned(), ..QueryConfig::default() };
+    /// The same tables behind another Cube API, whose tokens are signed with [`API_SECRET`].
+    pub fn with_cube(&self, cube: CubeConfig) -> Self {
+        Self::serve(self.store.clone(), DIRECTORY, cube)
+    }
+
+    fn serve(store: Store, directory: &str, cube: CubeConfig) -> Self {
+        // Rows that a test inserts between two requests shall be seen, unless it says otherwise.
+        let freshness_ms = if cube == CubeConfig::default() { 0 } else { cube.freshness_ms };
+        let config = QueryConfig {
+            external_url: "https://tally.example.com".to_owned(),
+            cube: CubeConfig { api_secret: API_SECRET.to_owned(), freshness_ms, ..cube },
+            ..QueryConfig::default()
+        };
         let metrics = QueryMetrics::register(&prometheus::Registry::new());
         let warehouse = Warehouse::new(&store, &config.limits, metrics.clone());
         let access = access(directory);
         let directory = Arc::clone(&access.directory);
         let deps =
             Deps { definitions: Arc::clone(&DEFINITIONS), access, warehouse: warehouse.clone(), metrics };
-        let router = with_fallbacks(router(QueryState::new(config, deps).unwrap()).0);
-        Self { store, warehouse, directory, router }
+        let state = QueryState::new(config, deps).unwrap_or_else(|error| panic!("{error}"));
+        let router = with_fallbacks(router(state.clone()).0);
+        Self { store, warehouse, directory, router, state }
     }
 
     /// The full payload over the definitions below, as of `NOW`.
@@ -178,6 +194,17 @@ impl Answer {
     pub fn any_json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
+}
+
+/// A token of Cube's own base path, as GitLab makes them.
+pub fn cube_token(project: i64) -> String {
+    signed(&serde_json::json!({"appId": format!("gitlab_project_{project}")}))
+}
+
+/// A token of Cube's own base path with these claims.
+pub fn signed(claims: &Value) -> String {
+    let key = jsonwebtoken::EncodingKey::from_secret(API_SECRET.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).expect("claims are JSON")
 }
 
 /// The directory of a YAML text in which `<token>` stands for a token's hash.

@@ -27,10 +27,10 @@ fn one_measure_one_dimension_and_one_time_dimension() {
     with_app("cube_three", |app| async move {
         app.sql(ROWS).await;
         let query = json!({
-            "measures": ["TrackedEvents.count"],
-            "dimensions": ["TrackedEvents.eventName"],
-            "timeDimensions": [{"dimension": "TrackedEvents.derivedTstamp", "granularity": "day", "dateRange": ["2026-11-02", "2026-11-03"]}],
-            "order": [["TrackedEvents.derivedTstamp", "asc"]],
+            "measures": ["InternalEvents.count"],
+            "dimensions": ["InternalEvents.eventName"],
+            "timeDimensions": [{"dimension": "InternalEvents.derivedTstamp", "granularity": "day", "dateRange": ["2026-11-02", "2026-11-03"]}],
+            "order": [["InternalEvents.derivedTstamp", "asc"]],
         });
         insta::assert_json_snapshot!(app.post(LOAD, ALICE, &json!({"query": query})).await.json());
     });
@@ -40,7 +40,7 @@ fn one_measure_one_dimension_and_one_time_dimension() {
 fn a_get_answers_as_a_post_does() {
     with_app("cube_get", |app| async move {
         app.sql(ROWS).await;
-        let query = json!({"measures": ["TrackedEvents.count"], "dimensions": ["TrackedEvents.eventName"]});
+        let query = json!({"measures": ["InternalEvents.count"], "dimensions": ["InternalEvents.eventName"]});
         let encoded =
             query.to_string().bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
         let posted = app.post(LOAD, ALICE, &json!({"query": query})).await.json();
@@ -56,26 +56,26 @@ fn a_get_answers_as_a_post_does() {
 fn another_projects_rows_never_appear() {
     with_app("cube_tenant", |app| async move {
         app.sql(ROWS).await;
-        let count = json!({"measures": ["TrackedEvents.count"]});
-        assert_eq!(data(&app, count.clone()).await, json!([{"TrackedEvents.count": "4"}]));
+        let count = json!({"measures": ["InternalEvents.count"]});
+        assert_eq!(data(&app, count.clone()).await, json!([{"InternalEvents.count": "4"}]));
         let other = LOAD.replace("/42/", "/43/");
         for token in [BOB, ROOT] {
             let answer = app.post(&other, token, &json!({"query": count})).await.json();
-            assert_eq!(answer["results"][0]["data"], json!([{"TrackedEvents.count": "1"}]));
+            assert_eq!(answer["results"][0]["data"], json!([{"InternalEvents.count": "1"}]));
         }
         // Neither a filter that is true for everything nor a filter on the project itself widens the answer.
         let everything = json!({
-            "dimensions": ["TrackedEvents.projectId"],
+            "dimensions": ["InternalEvents.projectId"],
             "filters": [{"or": [
-                {"member": "TrackedEvents.projectId", "operator": "set"},
-                {"member": "TrackedEvents.projectId", "operator": "equals", "values": ["43"]},
-                {"member": "TrackedEvents.eventName", "operator": "equals", "values": ["x') OR 1=1 --"]},
+                {"member": "InternalEvents.projectId", "operator": "set"},
+                {"member": "InternalEvents.projectId", "operator": "equals", "values": ["43"]},
+                {"member": "InternalEvents.eventName", "operator": "equals", "values": ["x') OR 1=1 --"]},
             ]}],
         });
-        assert_eq!(data(&app, everything).await, json!([{"TrackedEvents.projectId": "42"}]));
+        assert_eq!(data(&app, everything).await, json!([{"InternalEvents.projectId": "42"}]));
         let only_other = json!({
-            "dimensions": ["TrackedEvents.eventName"],
-            "filters": [{"member": "TrackedEvents.projectId", "operator": "equals", "values": ["43"]}],
+            "dimensions": ["InternalEvents.eventName"],
+            "filters": [{"member": "InternalEvents.projectId", "operator": "equals", "values": ["43"]}],
         });
         assert_eq!(data(&app, only_other).await, json!([]));
     });
@@ -85,7 +85,7 @@ fn another_projects_rows_never_appear() {
 fn granularities_bucket_in_the_querys_time_zone() {
     with_app("cube_granularities", |app| async move {
         app.sql(ROWS).await;
-        let time = "TrackedEvents.derivedTstamp";
+        let time = "InternalEvents.derivedTstamp";
         for (granularity, zone, labels) in [
             (
                 "second",
@@ -163,7 +163,7 @@ fn granularities_bucket_in_the_querys_time_zone() {
 fn date_ranges_include_their_last_millisecond() {
     with_app("cube_ranges", |app| async move {
         app.sql(ROWS).await;
-        let time = "TrackedEvents.derivedTstamp";
+        let time = "InternalEvents.derivedTstamp";
         for (range, zone, count) in [
             (json!(["2026-11-02", "2026-11-02"]), "UTC", "2"),
             (json!("2026-11-02"), "UTC", "2"),
@@ -173,11 +173,11 @@ fn date_ranges_include_their_last_millisecond() {
             (json!(["2026-11-08", "2026-11-02"]), "UTC", "0"),
         ] {
             let query = json!({
-                "measures": ["TrackedEvents.count"],
+                "measures": ["InternalEvents.count"],
                 "timeDimensions": [{"dimension": time, "dateRange": range}],
                 "timezone": zone,
             });
-            assert_eq!(data(&app, query).await, json!([{"TrackedEvents.count": count}]), "{range} {zone}");
+            assert_eq!(data(&app, query).await, json!([{"InternalEvents.count": count}]), "{range} {zone}");
         }
     });
 }
@@ -187,9 +187,9 @@ fn values_are_text_and_absent_ones_null() {
     with_app("cube_values", |app| async move {
         app.sql(ROWS).await;
         let query = json!({
-            "measures": ["TrackedEvents.uniqueUsersCount"],
-            "dimensions": ["TrackedEvents.eventId", "TrackedEvents.userId", "TrackedEvents.label", "TrackedEvents.value", "TrackedEvents.derivedTstamp"],
-            "order": {"TrackedEvents.eventId": "asc"},
+            "measures": ["InternalEvents.uniqueUsersCount"],
+            "dimensions": ["InternalEvents.eventId", "InternalEvents.userId", "InternalEvents.label", "InternalEvents.value", "InternalEvents.derivedTstamp"],
+            "order": {"InternalEvents.eventId": "asc"},
         });
         insta::assert_json_snapshot!(data(&app, query).await);
     });
@@ -199,7 +199,7 @@ fn values_are_text_and_absent_ones_null() {
 fn filters_select_rows_and_groups() {
     with_app("cube_filters", |app| async move {
         app.sql(ROWS).await;
-        let member = |name: &str, operator: &str, values: Value| json!({"member": format!("TrackedEvents.{name}"), "operator": operator, "values": values});
+        let member = |name: &str, operator: &str, values: Value| json!({"member": format!("InternalEvents.{name}"), "operator": operator, "values": values});
         for (filter, count) in [
             (member("eventName", "equals", json!(["open"])), "2"),
             (member("eventName", "in", json!(["open", "close"])), "4"),
@@ -233,15 +233,15 @@ fn filters_select_rows_and_groups() {
             ),
             (json!({"or": []}), "4"),
         ] {
-            let query = json!({"measures": ["TrackedEvents.count"], "filters": [filter]});
-            assert_eq!(data(&app, query).await, json!([{"TrackedEvents.count": count}]), "{filter}");
+            let query = json!({"measures": ["InternalEvents.count"], "filters": [filter]});
+            assert_eq!(data(&app, query).await, json!([{"InternalEvents.count": count}]), "{filter}");
         }
         let groups = json!({
-            "measures": ["TrackedEvents.uniqueUsersCount"],
-            "dimensions": ["TrackedEvents.eventName"],
+            "measures": ["InternalEvents.uniqueUsersCount"],
+            "dimensions": ["InternalEvents.eventName"],
             "filters": [member("uniqueUsersCount", "gt", json!(["1"]))],
         });
-        let expected = json!([{"TrackedEvents.eventName": "open", "TrackedEvents.uniqueUsersCount": "2"}]);
+        let expected = json!([{"InternalEvents.eventName": "open", "InternalEvents.uniqueUsersCount": "2"}]);
         assert_eq!(data(&app, groups).await, expected);
     });
 }
@@ -252,8 +252,8 @@ fn many_values_are_one_set() {
         app.sql(ROWS).await;
         let count = |member: &str, operator: &str, values: Value| {
             let filter =
-                json!({"member": format!("TrackedEvents.{member}"), "operator": operator, "values": values});
-            json!({"measures": ["TrackedEvents.count"], "filters": [filter]})
+                json!({"member": format!("InternalEvents.{member}"), "operator": operator, "values": values});
+            json!({"measures": ["InternalEvents.count"], "filters": [filter]})
         };
         let ids =
             |from: usize, to: usize| Value::from((from..to).map(|id| id.to_string()).collect::<Vec<_>>());
@@ -270,21 +270,21 @@ fn many_values_are_one_set() {
         ] {
             assert_eq!(
                 data(&app, query.clone()).await,
-                json!([{"TrackedEvents.count": expected}]),
+                json!([{"InternalEvents.count": expected}]),
                 "{:.200}",
                 query.to_string()
             );
         }
         let groups = json!({
-            "measures": ["TrackedEvents.count"],
-            "dimensions": ["TrackedEvents.eventName"],
-            "filters": [{"member": "TrackedEvents.count", "operator": "equals", "values": ["-1", "2", "2.5"]}],
+            "measures": ["InternalEvents.count"],
+            "dimensions": ["InternalEvents.eventName"],
+            "filters": [{"member": "InternalEvents.count", "operator": "equals", "values": ["-1", "2", "2.5"]}],
         });
         assert_eq!(data(&app, groups).await.as_array().unwrap().len(), 2);
         let longest = json!(vec!["%".repeat(128); 2048]);
         assert_eq!(
             data(&app, count("label", "equals", longest)).await,
-            json!([{"TrackedEvents.count": "0"}])
+            json!([{"InternalEvents.count": "0"}])
         );
     });
 }
@@ -320,8 +320,8 @@ fn bodies_are_bounded_and_refused_in_gitlabs_form() {
             (400, json!({"error": format!("{malformed}EOF while parsing an object at line 1 column 1")}))
         );
         assert_eq!(send(&json_type, "".into()).await, (400, json!({"error": "query is missing"})));
-        let (status, answer) = send(&form, "query[measures][]=TrackedEvents.count".into()).await;
-        assert_eq!((status, &answer["results"][0]["data"]), (200, &json!([{"TrackedEvents.count": "0"}])));
+        let (status, answer) = send(&form, "query[measures][]=InternalEvents.count".into()).await;
+        assert_eq!((status, &answer["results"][0]["data"]), (200, &json!([{"InternalEvents.count": "0"}])));
     });
 }
 
@@ -331,8 +331,8 @@ fn time_zones_are_taken_in_any_case_and_refused_without_any_sql() {
         app.sql(ROWS).await;
         let query = |zone: &str| {
             json!({"query": {
-                "measures": ["TrackedEvents.count"],
-                "timeDimensions": [{"dimension": "TrackedEvents.derivedTstamp", "granularity": "hour"}],
+                "measures": ["InternalEvents.count"],
+                "timeDimensions": [{"dimension": "InternalEvents.derivedTstamp", "granularity": "hour"}],
                 "timezone": zone,
             }})
         };
@@ -352,19 +352,19 @@ fn time_zones_are_taken_in_any_case_and_refused_without_any_sql() {
 fn segments_limits_offsets_and_totals() {
     with_app("cube_pages", |app| async move {
         app.sql(ROWS).await;
-        let known = json!({"measures": ["TrackedEvents.count"], "segments": ["TrackedEvents.knownUsers"]});
-        assert_eq!(data(&app, known).await, json!([{"TrackedEvents.count": "3"}]));
+        let known = json!({"measures": ["InternalEvents.count"], "segments": ["InternalEvents.knownUsers"]});
+        assert_eq!(data(&app, known).await, json!([{"InternalEvents.count": "3"}]));
         let page = json!({
-            "dimensions": ["TrackedEvents.eventId"], "order": {"TrackedEvents.eventId": "desc"},
+            "dimensions": ["InternalEvents.eventId"], "order": {"InternalEvents.eventId": "desc"},
             "limit": 1, "offset": 1, "total": true,
         });
         let answer = app.post(LOAD, ALICE, &json!({"query": page})).await.json();
-        let expected = json!([{"TrackedEvents.eventId": "00000000-0000-0000-0000-000000000003"}]);
+        let expected = json!([{"InternalEvents.eventId": "00000000-0000-0000-0000-000000000003"}]);
         assert_eq!(answer["results"][0]["data"], expected);
         assert_eq!(answer["results"][0]["total"], 4);
-        let none = json!({"dimensions": ["TrackedEvents.eventId"], "limit": 0});
+        let none = json!({"dimensions": ["InternalEvents.eventId"], "limit": 0});
         assert_eq!(data(&app, none).await, json!([]));
-        let one_row = json!({"measures": ["TrackedEvents.count"], "total": true});
+        let one_row = json!({"measures": ["InternalEvents.count"], "total": true});
         assert_eq!(app.post(LOAD, ALICE, &json!({"query": one_row})).await.json()["results"][0]["total"], 1);
     });
 }
@@ -373,9 +373,9 @@ fn segments_limits_offsets_and_totals() {
 fn missing_days_of_a_filtered_range_are_filled() {
     with_app("cube_gaps", |app| async move {
         app.sql(ROWS).await;
-        let time = "TrackedEvents.derivedTstamp";
+        let time = "InternalEvents.derivedTstamp";
         let query = json!({
-            "measures": ["TrackedEvents.count"],
+            "measures": ["InternalEvents.count"],
             "timeDimensions": [{"dimension": time, "granularity": "day"}],
             "filters": [{"member": time, "operator": "inDateRange", "values": ["2026-11-02", "2026-11-05"]}],
         });
@@ -387,7 +387,7 @@ fn missing_days_of_a_filtered_range_are_filled() {
             .map(|row| {
                 (
                     row[time].as_str().unwrap()[..10].to_owned(),
-                    row["TrackedEvents.count"].as_str().unwrap().to_owned(),
+                    row["InternalEvents.count"].as_str().unwrap().to_owned(),
                 )
             })
             .collect();
@@ -403,9 +403,9 @@ fn refusals_have_gitlabs_form() {
             (json!({}), 400, json!({"error": "query is missing"})),
             (json!({"query": "undefined"}), 400, json!({"message": "Query param is required"})),
             (
-                json!({"query": {"measures": ["TrackedEvents.nope"]}}),
+                json!({"query": {"measures": ["InternalEvents.nope"]}}),
                 400,
-                json!({"message": "'nope' not found for path 'TrackedEvents.nope'"}),
+                json!({"message": "'nope' not found for path 'InternalEvents.nope'"}),
             ),
             (
                 json!({"query": {"foo": 1}}),
@@ -413,7 +413,7 @@ fn refusals_have_gitlabs_form() {
                 json!({"message": "Invalid query format: \"foo\" is not allowed"}),
             ),
             (
-                json!({"query": {"measures": ["TrackedEvents.count"], "limit": 50_001}}),
+                json!({"query": {"measures": ["InternalEvents.count"], "limit": 50_001}}),
                 400,
                 json!({"message": "Error: The query limit has been exceeded."}),
             ),
@@ -422,7 +422,7 @@ fn refusals_have_gitlabs_form() {
             assert_eq!((refusal.status.as_u16(), refusal.any_json()), (status, answer), "{body}");
         }
         app.sql("DROP TABLE events").await;
-        let query = json!({"query": {"measures": ["TrackedEvents.count"]}});
+        let query = json!({"query": {"measures": ["InternalEvents.count"]}});
         let missing = app.post(LOAD, ALICE, &query).await;
         assert_eq!(missing.status, StatusCode::NOT_FOUND);
         assert_eq!(missing.any_json(), json!({"message": "404 Clickhouse Database Not Found"}));

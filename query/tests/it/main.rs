@@ -6,10 +6,14 @@ mod access;
 mod app;
 mod corpus;
 mod cube;
+mod cube_cache;
+mod cube_models;
+mod cube_rest;
 mod dictionary;
 #[path = "../../../tests/harness/engine.rs"]
 mod engine;
 mod events;
+mod goldens;
 mod metric_definitions;
 mod scale;
 mod service_ping;
