@@ -252,7 +252,7 @@ fn an_event_becomes_the_structured_event_that_gitlab_makes_of_it() {
         ("aid", json!("shop")),
         ("p", json!("srv")),
         ("dtm", json!("1790000000000")),
-        ("stm", json!("1795001400000")),
+        ("stm", json!("1794997800000")),
         ("uid", json!("3")),
         ("se_ca", json!("InternalEventTracking")),
         ("se_ac", json!("viewed")),
