@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use super::DateRange;
+use super::{DateRange, loose_date};
 
 /// What Cube prints instead of a date that is none.
 pub(super) const INVALID: &str = "Invalid date";
@@ -20,16 +20,19 @@ pub(super) enum Absolute {
     Instant(Timestamp),
 }
 
-/// Reads `2026-11-03`, `2026-11-03T10:00`, `2026-11-03 10:00:00.5`, with `Z` or an offset or without, and shorter ISO forms
-/// (`2026-11`, `2026`, `20261103`).
+/// Reads `2026-11-03`, `2026-11-03T10:00`, `2026-11-03 10:00:00.5`, with `Z` or an offset or without, shorter ISO forms
+/// (`2026-11`, `2026`, `20261103`), and what JavaScript's `Date` would read.
 pub(super) fn parse(text: &str) -> Option<Absolute> {
-    let text = text.trim_start();
+    iso(text).or_else(|| loose_date::parse(text))
+}
+
+fn iso(text: &str) -> Option<Absolute> {
     if let Ok(date) = text.parse::<Date>()
         && text.len() == 10
     {
         return Some(Absolute::Day(date));
     }
-    let (date, rest) = split_date(text)?;
+    let (date, rest) = split_date(text.trim_start())?;
     if rest.is_empty() {
         return Some(Absolute::Local(date.to_datetime(Time::midnight())));
     }

@@ -60,6 +60,7 @@ pub(super) fn check(query: &Value) -> Checked {
         let hint = hint.as_array().ok_or_else(|| must(path, "be an array"))?;
         every(hint, path, text)
     })?;
+    each(query, "maskedMembers", |_, path| Err(does_not_match(path)))?;
     only(query, "", &FIELDS)
 }
 

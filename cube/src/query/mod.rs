@@ -7,6 +7,7 @@ mod english;
 mod filters;
 mod format;
 mod js;
+mod loose_date;
 mod members;
 mod pivot;
 mod relative;

@@ -5,8 +5,8 @@
 mod merge;
 mod moment;
 mod phrases;
-mod token;
-mod words;
+pub(super) mod token;
+pub(super) mod words;
 
 use jiff::civil::DateTime;
 

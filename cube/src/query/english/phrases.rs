@@ -233,8 +233,24 @@ fn iso_date(tokens: &Tokens<'_>, place: usize, reference: DateTime) -> Match {
         let is_time = tokens.is_word(place, &["t"]) && tokens.is_glued(place) && tokens.is_glued(place + 1);
         clock(tokens, place + 1, date).filter(|_| is_time)
     };
-    let (date, place) = with_time().unwrap_or((date, place));
-    Some((date.into(), place))
+    match with_time() {
+        Some((time, place)) => Some((time.into(), behind_offset(tokens, place))),
+        None => Some((date.into(), place)),
+    }
+}
+
+/// The place behind `z`, `+02:00` or `+0200`. The time is taken as it is written, as in Cube.
+fn behind_offset(tokens: &Tokens<'_>, place: usize) -> usize {
+    if tokens.is_glued(place) && tokens.is_word(place, &["z"]) {
+        return place + 1;
+    }
+    let is_offset =
+        tokens.is_sign(place, &['+', '-']) && tokens.is_glued(place) && tokens.is_glued(place + 1);
+    match tokens.digits(place + 1).filter(|_| is_offset).map(str::len) {
+        Some(2) => separated(tokens, place + 2, &[':']).map_or(place + 2, |(_, place)| place),
+        Some(4) => place + 2,
+        _ => place,
+    }
 }
 
 /// A sign and a number of up to two digits, without spaces.
@@ -379,6 +395,7 @@ fn month_alone(tokens: &Tokens<'_>, place: usize, reference: DateTime) -> Match 
     let (number, next) = month(tokens, name)?;
     let (year, next) = match year_behind(tokens, next) {
         Some((year, next)) => (known(year), next),
+        None if ends_with_sign(tokens, next) => (meant(closest_year(reference, number, 1)), next + 1),
         // A short name alone is as likely something else.
         None if !has_in && tokens.length(name, next) <= 3 && !is_whole_name(tokens, name) => return None,
         // And before a number, this is no month without a day.
@@ -388,6 +405,11 @@ fn month_alone(tokens: &Tokens<'_>, place: usize, reference: DateTime) -> Match 
     let mut moment = Moment::of(reference).say_date(year, number, 1);
     moment.day.known = false;
     Some((moment.into(), next))
+}
+
+/// Whether a comma or hyphen belongs to the month before it: no number follows. So `november - december` is no range.
+fn ends_with_sign(tokens: &Tokens<'_>, place: usize) -> bool {
+    tokens.is_sign(place, &[',', '-']) && !tokens.is_glued(place + 1) && tokens.digits(place + 1).is_none()
 }
 
 fn is_whole_name(tokens: &Tokens<'_>, place: usize) -> bool {
@@ -490,6 +512,9 @@ fn time_of_day(tokens: &Tokens<'_>, place: usize, reference: DateTime) -> Match 
         }
     };
     let half = tokens.word(place).filter(|word| ["am", "pm"].contains(word));
+    if tokens.is_sign(place, &['/']) && tokens.is_glued(place) {
+        return None;
+    }
     match (half, moment.hour.value) {
         (None, _) if !is_clock && !has_prefix => return None,
         (Some(_), hour) if hour > 12 => return None,

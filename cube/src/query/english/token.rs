@@ -2,7 +2,7 @@
 
 /// What one token is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Token<'t> {
+pub(in super::super) enum Token<'t> {
     Word(&'t str),
     /// Digits only.
     Number(&'t str),
@@ -10,7 +10,7 @@ pub(super) enum Token<'t> {
 }
 
 /// The tokens of a text, and what is between them.
-pub(super) struct Tokens<'t> {
+pub(in super::super) struct Tokens<'t> {
     text: &'t str,
     tokens: Vec<Placed<'t>>,
 }

@@ -54,7 +54,7 @@ const ORDINALS: [&str; 20] = [
 ];
 
 /// A month's number, and whether the word is its whole name.
-pub(super) fn month(word: &str) -> Option<(i32, bool)> {
+pub(in super::super) fn month(word: &str) -> Option<(i32, bool)> {
     let number = (1..).zip(MONTHS).find(|(_, name)| *name == word || short_month(name, word));
     number.map(|(number, name)| (number, name == word))
 }
@@ -64,12 +64,12 @@ fn short_month(name: &str, word: &str) -> bool {
 }
 
 /// Days since Sunday.
-pub(super) fn weekday(word: &str) -> Option<i32> {
+pub(in super::super) fn weekday(word: &str) -> Option<i32> {
     (0..).zip(WEEKDAYS).find(|(_, (name, short))| *name == word || short.contains(&word)).map(|(day, _)| day)
 }
 
 /// A unit of a distance; unlike Cube's own forms, also by its short names.
-pub(super) fn unit(word: &str) -> Option<Unit> {
+pub(in super::super) fn unit(word: &str) -> Option<Unit> {
     Some(match word {
         "s" | "sec" | "second" | "seconds" => Unit::Second,
         "m" | "min" | "mins" | "minute" | "minutes" => Unit::Minute,
@@ -84,12 +84,12 @@ pub(super) fn unit(word: &str) -> Option<Unit> {
 }
 
 /// A number in words, one to twelve.
-pub(super) fn number(word: &str) -> Option<f64> {
+pub(in super::super) fn number(word: &str) -> Option<f64> {
     (1..).zip(NUMBERS).find(|(_, name)| *name == word).map(|(number, _)| f64::from(number))
 }
 
 /// An ordinal in one word.
-pub(super) fn ordinal(word: &str) -> Option<i32> {
+pub(in super::super) fn ordinal(word: &str) -> Option<i32> {
     match word {
         "thirtieth" => Some(30),
         _ => (1..).zip(ORDINALS).find(|(_, name)| *name == word).map(|(number, _)| number),
@@ -97,7 +97,7 @@ pub(super) fn ordinal(word: &str) -> Option<i32> {
 }
 
 /// The tens of an ordinal in two words.
-pub(super) fn tens(word: &str) -> Option<i32> {
+pub(in super::super) fn tens(word: &str) -> Option<i32> {
     match word {
         "twenty" => Some(20),
         "thirty" => Some(30),
