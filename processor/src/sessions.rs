@@ -19,6 +19,9 @@ const PARTS_OF_EVENTS: &str = "
     WHERE key != ''
     GROUP BY project_id, by_visitor, key, slot";
 
+/// More sessions than fit into so many bytes are put on disk meanwhile.
+const SPILLING: &str = "max_bytes_before_external_group_by = 1073741824";
+
 /// The most differences that are listed.
 const MOST_LISTED: usize = 1_000;
 
@@ -52,7 +55,8 @@ pub async fn compare(store: &Store) -> Result<Vec<Difference>, StoreError> {
         GROUP BY project_id, by_visitor, key, slot
         HAVING kept != recomputed
         ORDER BY project_id, by_visitor, key, slot
-        LIMIT {MOST_LISTED}"
+        LIMIT {MOST_LISTED}
+        SETTINGS {SPILLING}"
     );
     Ok(store.client().query_raw(&sql).fetch_all().await?)
 }
@@ -64,7 +68,7 @@ pub async fn recompute(store: &Store) -> Result<(), StoreError> {
     let statements = [
         format!("DROP TABLE IF EXISTS session_parts_recomputed{on_cluster} SYNC"),
         format!("CREATE TABLE session_parts_recomputed{on_cluster} AS session_parts"),
-        format!("INSERT INTO session_parts_recomputed {PARTS_OF_EVENTS}"),
+        format!("INSERT INTO session_parts_recomputed {PARTS_OF_EVENTS} SETTINGS {SPILLING}"),
         "ALTER TABLE session_parts REPLACE PARTITION tuple() FROM session_parts_recomputed".to_owned(),
         format!("DROP TABLE session_parts_recomputed{on_cluster} SYNC"),
     ];
