@@ -37,7 +37,7 @@ const opened = async () => {};
 
 await visit(
   "http://shop.example/gitlab/pricing?utm_source=letter&utm_medium=email&utm_campaign=autumn&plan=gold",
-  { referer: "https://www.google.com/search?q=tally" },
+  { referer: "https://www.google.com/search?q=tally", referrerPolicy: "unsafe-url" },
   opened,
   customEvents,
   stay,

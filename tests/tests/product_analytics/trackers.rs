@@ -243,7 +243,7 @@ async fn what_servers_track_arrives_once() -> Result<()> {
         &instance,
         &["TrackedEvents.customEventName", "TrackedEvents.customEventProps", "TrackedEvents.customUserProps"],
         json!([{"member": "TrackedEvents.customEventName", "operator": "set"}, {"member": "TrackedEvents.event", "operator": "equals", "values": ["custom"]}]),
-        &[&["refund", r#"{"amount":7}"#, "", "2"], &["backup", r#"{"bytes":1024}"#, r#"{"team":"ops"}"#, "2"]],
+        &[&["refund", r#"{"amount":7}"#, "", "2"], &["backup", r#"{"bytes": 1024}"#, r#"{"team": "ops"}"#, "2"]],
     )
     .await?;
     expect(

@@ -25,7 +25,7 @@ INSERT INTO page_events
     (project_id, timestamp, received_at, event_id, event, event_name, user_id, page_url_path)
 SELECT
     {PROJECT}, toDateTime64('{FIRST_DAY} 00:00:00', 3, 'UTC') + toIntervalDay(day - 1) + toIntervalMinute(minute) AS timestamp,
-    timestamp, generateUUIDv4(), kind, kind, user, path
+    timestamp, reinterpretAsUUID(sipHash128(kind, day, number)), kind, kind, user, path
 FROM (
     SELECT
         arrayJoin([1, 2, 3, 5, 6, 7]) AS day, arrayJoin(range(10 * day)) AS number, 20 * number AS minute,

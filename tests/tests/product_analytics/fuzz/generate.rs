@@ -33,6 +33,10 @@ const OPERATORS: &[&str] = &[
     "lte",
     "set",
     "notSet",
+    "measureFilter",
+];
+
+const TIME_OPERATORS: &[&str] = &[
     "inDateRange",
     "notInDateRange",
     "onTheDate",
@@ -40,7 +44,9 @@ const OPERATORS: &[&str] = &[
     "beforeOrOnDate",
     "afterDate",
     "afterOrOnDate",
-    "measureFilter",
+    "equals",
+    "gt",
+    "notSet",
 ];
 
 const GRANULARITIES: &[&str] = &["second", "minute", "hour", "day", "week", "month", "quarter", "year"];
@@ -155,7 +161,7 @@ impl Generator<'_> {
 
     /// A member's name; a hostile one may look like a member.
     fn name(&mut self, members: &[Member]) -> Value {
-        if members.is_empty() || self.one_in(25) {
+        if members.is_empty() || self.one_in(60) {
             let text = self.hostile();
             return match self.random.random_range(0..3) {
                 0 => json!(text),
@@ -167,6 +173,7 @@ impl Generator<'_> {
     }
 
     fn names(&mut self, members: &[Member], most: usize) -> Value {
+        let most = if members.is_empty() { usize::from(self.one_in(20)) } else { most };
         let count = self.random.random_range(0..=most);
         Value::Array((0..count).map(|_| self.name(members)).collect())
     }
@@ -221,14 +228,17 @@ impl Generator<'_> {
                 (0..self.random.random_range(0..3)).map(|_| self.filter(cube, depth + 1)).collect();
             return if self.one_in(2) { json!({ "or": filters }) } else { json!({ "and": filters }) };
         }
-        let members = if self.one_in(4) { &cube.measures } else { &cube.dimensions };
+        // Measures and dimensions do not go together in one condition.
+        let members = if depth == 0 && self.one_in(4) { &cube.measures } else { &cube.dimensions };
         let member = self.name(members);
-        let operator = self.rarely_hostile(25, |this| (*this.pick(OPERATORS)).to_owned());
-        let values: Vec<Value> = (0..self.random.random_range(0..4)).map(|_| self.value()).collect();
-        if self.one_in(10) {
-            return json!({"dimension": member, "operator": operator, "values": values});
-        }
-        json!({"member": member, "operator": operator, "values": values})
+        let is_time = members.iter().any(|known| known.is_time && member == known.name.as_str());
+        let operators = if is_time && !self.one_in(8) { TIME_OPERATORS } else { OPERATORS };
+        let operator = self.rarely_hostile(40, |this| (*this.pick(operators)).to_owned());
+        let values: Vec<Value> = (0..self.random.random_range(1..4))
+            .map(|_| if is_time && !self.one_in(8) { json!(self.date()) } else { self.value() })
+            .collect();
+        let key = if self.one_in(10) { "dimension" } else { "member" };
+        json!({key: member, "operator": operator, "values": values})
     }
 
     fn order(&mut self, cube: &Cube) -> Value {
@@ -268,7 +278,7 @@ impl Generator<'_> {
                 if self.one_in(10) {
                     json!(self.hostile())
                 } else {
-                    json!(self.random.random_range(0..60_000))
+                    json!(self.random.random_range(0..50_500))
                 },
             );
         }
