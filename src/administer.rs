@@ -1,4 +1,4 @@
-//! What `tally token`, `tally directory` and `tally ping` ask of a process: requests that can travel over the control socket,
+//! What `tally token`, `tally directory`, `tally ping` and `tally sessions` ask of a process: requests that can travel over the control socket,
 //! and their performance.
 
 use std::sync::Arc;
@@ -11,8 +11,10 @@ pub use tally_directory::commands::NewToken;
 use tally_directory::commands::{self, NewUser};
 use tally_directory::{Change, Directory, MemberSource, Scope, SecretHash, State, token_from_random};
 use tally_ping::Ping;
+use tally_store::Store;
 
 use crate::cli::Removal;
+use crate::commands::sessions;
 use crate::randomness::fresh_random;
 
 /// One request.
@@ -33,6 +35,8 @@ pub enum Request {
     ListTokens,
     /// Take a token back.
     RevokeToken { name: String, user: Option<String> },
+    /// Where the sessions are not what the page events amount to.
+    VerifySessions,
     /// Something about the Service Ping.
     Ping { task: PingRequest },
 }
@@ -60,6 +64,7 @@ pub struct Administered {
     pub directory: Arc<Directory>,
     /// Only where ClickHouse is at hand, too.
     pub ping: Option<Ping>,
+    pub store: Option<Store>,
 }
 
 /// Does what is asked; the text to print, or what is in the way.
@@ -90,6 +95,10 @@ pub async fn perform(administered: &Administered, request: Request) -> Result<St
             directory.transact(now, |state| commands::revoke_token(state, &name, user.as_deref())).await?;
             Ok(String::new())
         }
+        Request::VerifySessions => match &administered.store {
+            Some(store) => sessions::verify(store).await,
+            None => bail!("this process has no store"),
+        },
         Request::Ping { task } => match &administered.ping {
             Some(ping) => perform_ping(ping, task).await,
             None => bail!(

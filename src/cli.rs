@@ -51,6 +51,9 @@ pub enum Command {
     Store(ServiceArgs),
     /// Creates and upgrades the ClickHouse tables
     Migrate(ConfigArgs),
+    /// Recounts the sessions of product analytics from the raw page events
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
     /// Event and metric definitions in GitLab's YAML form
     #[command(subcommand)]
     Definitions(Box<DefinitionsCommand>),
@@ -138,6 +141,20 @@ pub struct CollectArgs {
     /// The address to serve on (services.collect).
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub enum SessionsCommand {
+    /// Lists where the sessions are not what the page events amount to; whatever is counted meanwhile may show up, too
+    Verify {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Makes the sessions anew out of the page events; tally, or all processors, must have been stopped in order
+    Recompute {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 #[derive(Subcommand)]

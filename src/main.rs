@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod control;
 mod instance;
+mod models;
 mod open;
 mod randomness;
 mod registry;
@@ -53,6 +54,7 @@ async fn serve(command: Command) -> Result<()> {
         Command::Directory(command) => commands::directory::run(command).await,
         Command::Ping(args) => commands::ping::run(args).await,
         Command::Collect(args) => commands::collect::run(args).await,
+        Command::Sessions(command) => commands::sessions::run(command).await,
         Command::Store(args) => commands::store::run(args).await,
         Command::Migrate(args) => commands::migrate::run(args).await,
         Command::Load(args) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use axum::Router;
 use prometheus::Registry;
+use tally_capture::forward::{ForwardDependencies, Forwarder};
 use tally_capture::{Capture, Dependencies as CaptureDependencies};
 use tally_collect::{Collector, Dependencies as CollectorDependencies};
 use tally_directory::Directory;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Config;
+use crate::models;
 use crate::registry;
 
 /// What the services of one process share.
@@ -144,6 +146,21 @@ impl Process {
         Ok(())
     }
 
+    /// Sends tracked events that ask for it on to the configured collector until shutdown, where one is configured.
+    pub fn run_forwarder(&mut self, log: &Arc<dyn EventLog>) -> Result<()> {
+        let dependencies = ForwardDependencies {
+            log: Arc::clone(log),
+            framing: self.framings.tracked_event,
+            clock: Arc::clone(&self.clock),
+            registry: self.registry.clone(),
+        };
+        if let Some(forwarder) = Forwarder::new(&self.config.capture.forward, dependencies)? {
+            let shutdown = self.shutdown.clone();
+            self.beside.push(tokio::spawn(async move { forwarder.run(shutdown).await }));
+        }
+        Ok(())
+    }
+
     /// Adds the query service's routes.
     pub fn add_query(
         &mut self,
@@ -158,6 +175,8 @@ impl Process {
             metrics: self.queries.clone(),
         };
         let state = QueryState::new(self.config.query.clone(), deps)?;
+        let following = models::follow(state.clone(), store.clone());
+        tokio::spawn(self.shutdown.clone().run_until_cancelled_owned(following));
         self.add(Budget::Other, tally_query::router(state));
         Ok(())
     }

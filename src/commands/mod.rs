@@ -6,6 +6,7 @@ pub mod directory;
 pub mod migrate;
 pub mod ping;
 pub mod services;
+pub mod sessions;
 pub mod standalone;
 pub mod store;
 pub mod token;

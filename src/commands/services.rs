@@ -29,7 +29,8 @@ pub async fn ingest(args: ServiceArgs) -> Result<()> {
 pub async fn capture(args: ServiceArgs) -> Result<()> {
     let Some((mut process, listener)) = start(&args, "services.capture").await? else { return Ok(()) };
     let (log, directory) = open_log_and_directory(&mut process).await?;
-    process.add_capture(log, directory)?;
+    process.add_capture(Arc::clone(&log), directory)?;
+    process.run_forwarder(&log)?;
     process.serve(listener).await;
     Ok(())
 }

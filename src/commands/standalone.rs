@@ -78,6 +78,7 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     }
     if services.contains(&Service::Capture) {
         process.add_capture(Arc::clone(&log), Arc::clone(&directory))?;
+        process.run_forwarder(&log)?;
     }
     if services.contains(&Service::Query) {
         process.add_query(&store, Arc::clone(&directory), Arc::clone(&definitions))?;
@@ -97,7 +98,7 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     {
         process.run_ping(ping.clone());
     }
-    let administered = Administered { directory: Arc::clone(&directory), ping };
+    let administered = Administered { directory: Arc::clone(&directory), ping, store: Some(store.clone()) };
     control::serve(&process.config, administered, process.shutdown.clone())?;
     if let Some(listener) = listeners.internal {
         process.serve_internal(Arc::clone(&log), directory, &definitions, listener)?;
