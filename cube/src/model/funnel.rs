@@ -112,8 +112,8 @@ fn cube(name: &str, source: Source) -> Cube {
 /// The SELECT of a funnel's rows, for the project that asks.
 ///
 /// `windowFunnel` finds the furthest step in one group of events, but not when it began. So the groups are of a visitor and a
-/// day of entry: only events of that day begin a chain, and every other one belongs to each day whose entries may still get to
-/// it. An event that several steps are about stands once for each of them, the later step first, so that it can't be both.
+/// day of entry: only events of that day begin a chain, and every other one belongs to each of the visitor's days of entry that
+/// may still get to it. An event that several steps are about stands once for each of them, the later step first, so that it can't be both.
 pub fn rows(funnel: &Funnel) -> Sql {
     let mut sql = Sql::default();
     let mut write = |piece: Piece| sql.0.push(piece);
@@ -141,8 +141,8 @@ pub fn rows(funnel: &Funnel) -> Sql {
          FROM (SELECT visitor, entry_day, \
          windowFunnel({window})(moment, step = 1 AND entry_day = day{later_steps}) AS reached \
          FROM (SELECT visitor, step, toUInt64(at * {PLACES} + {place}) AS moment, intDiv(at, {DAY_MS}) AS day, \
-         arrayJoin(range(if(step > 1, intDiv(toUInt64(greatest(at, {window_ms}) - {window_ms}), {DAY_MS}), day), day + 1)) \
-         AS entry_day \
+         arrayJoin(arrayFilter(entry -> entry <= day AND (entry = day OR step > 1 AND at < (entry + 1) * {DAY_MS} + {window_ms}), \
+         groupUniqArrayIf(intDiv(at, {DAY_MS}), step = 1) OVER (PARTITION BY visitor))) AS entry_day \
          FROM (SELECT multiIf(user_id != '', concat('u', user_id), domain_user_id != '', concat('d', domain_user_id), \
          network_user_id != '', concat('n', network_user_id), '') AS visitor, \
          toUInt64(toUnixTimestamp64Milli(timestamp)) AS at, arrayJoin(arrayConcat("

@@ -83,7 +83,7 @@ pub struct Funnel {
 impl Funnel {
     /// ClickHouse's `windowFunnel` takes no more.
     pub const MAX_STEPS: usize = 32;
-    /// Ninety days. Every event is looked at once for each day of the window.
+    /// Ninety days. An event is looked at once for each day of the window on which its visitor entered the funnel.
     pub const MAX_SECONDS_TO_CONVERT: u64 = 90 * 24 * 60 * 60;
     const MAX_NAME_BYTES: usize = 100;
 
