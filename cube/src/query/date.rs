@@ -193,3 +193,78 @@ pub(super) fn instant(local: DateTime, zone: &TimeZone, end: End) -> Option<Time
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn absolute_dates_are_shown_local_and_to_the_millisecond() {
+        for (text, first, last) in [
+            ("2026-11-02", "2026-11-02T00:00:00.000", "2026-11-02T23:59:59.999"),
+            ("2026-11-02T10:00:00.1234567", "2026-11-02T10:00:00.123", "2026-11-02T10:00:00.123"),
+            ("2026-11-02 10:00", "2026-11-02T10:00:00.000", "2026-11-02T10:00:00.000"),
+            ("2026-11-02T24:00", "2026-11-03T00:00:00.000", "2026-11-03T00:00:00.000"),
+            ("2026-11-02T10:00:00+02:00", "2026-11-02T08:00:00.000", "2026-11-02T08:00:00.000"),
+            ("2026-11-02T10:00:00-0530", "2026-11-02T15:30:00.000", "2026-11-02T15:30:00.000"),
+            ("20261102", "2026-11-02T00:00:00.000", "2026-11-02T00:00:00.000"),
+            ("2026-11", "2026-11-01T00:00:00.000", "2026-11-01T00:00:00.000"),
+            ("11/2/2026 5:00 pm", "2026-11-02T17:00:00.000", "2026-11-02T17:00:00.000"),
+            ("Nov 2, 2026", "2026-11-02T00:00:00.000", "2026-11-02T00:00:00.000"),
+            ("2026-13-45", INVALID, INVALID),
+            ("2026-11-02T25:00", INVALID, INVALID),
+            ("hello", INVALID, INVALID),
+            ("last week", INVALID, INVALID),
+        ] {
+            assert_eq!(
+                (range_label(text, End::First).as_str(), range_label(text, End::Last).as_str()),
+                (first, last),
+                "{text}"
+            );
+        }
+    }
+
+    /// Every quarter of an hour for two days around `local`, with its local time.
+    fn quarters(local: DateTime, zone: &TimeZone) -> Vec<(Timestamp, DateTime)> {
+        let middle = Offset::UTC.to_timestamp(local).unwrap();
+        (-192..192)
+            .map(|quarter: i64| {
+                let instant = middle + SignedDuration::from_mins(15 * quarter);
+                (instant, zone.to_datetime(instant))
+            })
+            .collect()
+    }
+
+    proptest! {
+        /// Ranges hold exactly the instants between the first one that shows the one end and the last one that shows the
+        /// other, in every zone and at every change of its clocks: compared with looking at the clock every 15 minutes.
+        /// (Zones' offsets are whole quarters of an hour since 1980, but for one that was a minute off until 1986.)
+        #[test]
+        fn ends_of_ranges_are_found_on_any_clock(
+            zone in prop::sample::select(jiff::tz::db().available().map(|name| name.to_string()).collect::<Vec<_>>()),
+            year in 1987i16..2040,
+            change in 0usize..4,
+            quarter in -20i64..20,
+        ) {
+            let zone = TimeZone::get(&zone).unwrap();
+            let january = Date::new(year, 1, 1).unwrap().to_datetime(Time::midnight());
+            let start = Offset::UTC.to_timestamp(january).unwrap();
+            // Near a change of the clocks if there is one.
+            let near = zone.following(start).nth(change).map_or(start, |change| change.timestamp());
+            let near = zone.to_datetime(near).round(jiff::Unit::Hour).unwrap();
+            let local = near + SignedDuration::from_mins(15 * quarter);
+            let clock = quarters(local, &zone);
+            prop_assume!(clock.iter().all(|(_, shown)| shown.minute() % 15 == 0 && shown.second() == 0));
+
+            let first = clock.iter().find(|(_, shown)| *shown >= local).map(|(instant, _)| *instant).unwrap();
+            prop_assert_eq!(instant(local, &zone, End::First), Some(first));
+            // The last millisecond of the quarter that `local` begins.
+            let end = local + SignedDuration::from_millis(15 * 60 * 1000 - 1);
+            let last = clock.iter().rev().find(|(_, shown)| *shown <= local).map(|(instant, _)| *instant).unwrap();
+            let last = last + SignedDuration::from_millis(15 * 60 * 1000 - 1);
+            prop_assert_eq!(instant(end, &zone, End::Last), Some(last));
+        }
+    }
+}

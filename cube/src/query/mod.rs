@@ -12,6 +12,8 @@ mod members;
 mod pivot;
 mod relative;
 mod request;
+#[cfg(test)]
+mod tests;
 mod time_zone;
 
 use jiff::Timestamp;

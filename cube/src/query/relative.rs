@@ -207,3 +207,125 @@ fn calendar_boundary(date: Date, unit: Unit, end: End) -> Date {
 fn unreadable(text: &str) -> CubeError {
     CubeError::Invalid(format!("Can't parse date: '{text}'"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::date::label;
+    use super::*;
+
+    fn range(text: &str, now: &str) -> String {
+        let now: Zoned = now.parse().unwrap();
+        match parse(text, &now) {
+            Ok([first, last]) => format!("{} {}", label(first), label(last)),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// `first last`, each cut to days where that is all there is to it.
+    fn days(text: &str) -> String {
+        let range = range(text, "2026-11-18T10:30:00Z[UTC]");
+        range.replace("T00:00:00.000", "").replace("T23:59:59.999", "")
+    }
+
+    #[test]
+    fn cube_s_own_forms_are_whole_units() {
+        for (text, expected) in [
+            ("today", "2026-11-18 2026-11-18"),
+            ("This week", "2026-11-16 2026-11-22"),
+            ("last week", "2026-11-09 2026-11-15"),
+            ("last 7 days", "2026-11-11 2026-11-17"),
+            ("next 5 days", "2026-11-19 2026-11-23"),
+            ("last 2 weeks", "2026-11-02 2026-11-15"),
+            ("last month", "2026-10-01 2026-10-31"),
+            ("last quarter", "2026-07-01 2026-09-30"),
+            ("last 2 quarters", "2026-04-01 2026-09-30"),
+            ("next year", "2027-01-01 2027-12-31"),
+            ("last 0 days", "2026-11-18 2026-11-17"),
+            ("last 6 hours", "2026-11-18T04:00:00.000 2026-11-18T09:59:59.999"),
+            ("last 30 seconds", "2026-11-18T10:29:30.000 2026-11-18T10:29:59.999"),
+            // The first form anywhere in the text counts.
+            ("from yesterday to today", "2026-11-18 2026-11-18"),
+            ("from last week to now", "2026-11-09 2026-11-15"),
+            ("last weekend", "2026-11-09 2026-11-15"),
+        ] {
+            assert_eq!(days(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_dates_in_english() {
+        for (text, expected) in [
+            ("now", "2026-11-18 2026-11-18"),
+            ("from 7 days ago to now", "2026-11-11 2026-11-18"),
+            ("from 23 hours ago to now", "2026-11-17T11:00:00.000 2026-11-18T10:59:59.999"),
+            ("from now to 2 weeks from now", "2026-11-18 2026-12-02"),
+            ("from 1 quarter ago to now", "2026-08-18 2026-11-18"),
+            ("10 minutes ago", "2026-11-18T10:20:00.000 2026-11-18T10:20:59.999"),
+            ("2 weeks ago by hour", "2026-11-04T10:00:00.000 2026-11-04T10:59:59.999"),
+            ("2026-11-03T10:00:00Z", "2026-11-03 2026-11-03"),
+            ("2026-11-03 10:00", "2026-11-03 2026-11-03"),
+            ("nov 1 - nov 5", "2026-11-01 2026-11-05"),
+            ("1st - 5th of nov", "2026-11-01 2026-11-05"),
+            ("dec 30 - jan 5 2025", "2025-01-05 2025-12-30"),
+            ("november 2026", "2026-11-01 2026-11-01"),
+            ("monday", "2026-11-16 2026-11-16"),
+            ("last friday", "2026-11-13 2026-11-13"),
+            ("next friday", "2026-11-27 2026-11-27"),
+            ("monday - friday", "2026-11-16 2026-11-20"),
+            ("past week", "2026-11-11 2026-11-11"),
+            ("last seven days", "2026-11-11 2026-11-11"),
+            ("half an hour ago", "2026-11-18T10:00:00.000 2026-11-18T10:59:59.999"),
+            ("3 days before nov 5", "2026-11-02 2026-11-02"),
+            ("11/5/2025", "2025-11-05 2025-11-05"),
+            ("in 2 days", "2026-11-20 2026-11-20"),
+            ("midnight", "2026-11-19 2026-11-19"),
+        ] {
+            assert_eq!(days(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_date_is_repeated() {
+        for text in [
+            "",
+            "2026",
+            "2026-11",
+            "q3 2026",
+            "week to date",
+            "all time",
+            "previous week",
+            "nov",
+            "2026-02-30",
+        ] {
+            assert_eq!(days(text), format!("Can't parse date: '{text}'"));
+        }
+        assert_eq!(days("from 2026-11-05 to invalid"), "Can't parse date: 'invalid'");
+        // The last "to" splits, be it inside of a word.
+        assert_eq!(days("from now to october 5"), "Can't parse date: 'ber 5'");
+        assert_eq!(days("last 99999999999999999999 days").split(':').next(), Some("Can't parse date"));
+    }
+
+    #[test]
+    fn days_are_those_of_the_query_s_zone() {
+        for (text, now, expected) in [
+            (
+                "today",
+                "2026-11-18T23:30:00-08:00[America/Los_Angeles]",
+                "2026-11-18T00:00:00.000 2026-11-18T23:59:59.999",
+            ),
+            // In the night in which the clock is put back, an hour ago shows the same hour.
+            (
+                "last hour",
+                "2026-11-01T01:30:00-08:00[America/Los_Angeles]",
+                "2026-11-01T01:00:00.000 2026-11-01T01:59:59.999",
+            ),
+            (
+                "last hour",
+                "2026-03-08T03:30:00-07:00[America/Los_Angeles]",
+                "2026-03-08T01:00:00.000 2026-03-08T01:59:59.999",
+            ),
+        ] {
+            assert_eq!(range(text, now), expected, "{text} at {now}");
+        }
+    }
+}
