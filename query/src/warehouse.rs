@@ -107,6 +107,9 @@ impl Warehouse {
         let read = async {
             let query = self
                 .prepare(statement)
+                // Reads only; a server ends such a query when nobody waits for its answer any more.
+                .with_setting("readonly", "2")
+                .with_setting("cancel_http_readonly_queries_on_client_close", "1")
                 .with_setting("output_format_json_validate_utf8", "1")
                 .with_setting("output_format_json_quote_64bit_integers", "1");
             let mut cursor = query.fetch_bytes("JSONCompactEachRow")?;

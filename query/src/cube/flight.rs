@@ -141,10 +141,7 @@ impl Passenger {
     async fn wait(&self, deadline: Instant) -> Option<Landing> {
         let mut landing = self.flight.landing.subscribe();
         let landed = timeout_at(deadline, landing.wait_for(Option::is_some)).await.ok()?;
-        let outcome = match landed {
-            Ok(outcome) => outcome.clone(),
-            Err(_) => Some(Err(Arc::new(WarehouseError::Undecodable("the query was lost".to_owned())))),
-        };
+        let outcome = landed.map_or_else(|_| Some(lost()), |outcome| outcome.clone());
         self.flight.is_taken.store(true, Ordering::SeqCst);
         remove(&mut self.flights.lock(), &self.key, &self.flight);
         outcome
@@ -173,6 +170,11 @@ impl Flight {
     }
 }
 
+/// What those who wait are told of a query that ended without an outcome.
+fn lost() -> Landing {
+    Err(Arc::new(WarehouseError::Undecodable("the query was lost".to_owned())))
+}
+
 /// Takes a flight off the list when it is over, also by a panic.
 struct GoneOnDrop<'a> {
     flights: &'a Flights,
@@ -182,6 +184,13 @@ struct GoneOnDrop<'a> {
 
 impl Drop for GoneOnDrop<'_> {
     fn drop(&mut self) {
+        self.flight.landing.send_if_modified(|landing| {
+            let is_lost = landing.is_none();
+            if is_lost {
+                *landing = Some(lost());
+            }
+            is_lost
+        });
         remove(&mut self.flights.lock(), self.key, self.flight);
     }
 }
@@ -195,95 +204,127 @@ fn remove(under_way: &mut HashMap<Key, Arc<Flight>>, key: &Key, flight: &Arc<Fli
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jiff::Timestamp;
+    use tokio::sync::Semaphore;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    use super::*;
 
-    fn rows(text: &'static str) -> Rows {
-        Rows { lines: text.into(), total: None, read_at: Timestamp::UNIX_EPOCH }
+    /// Longer than any test takes.
+    const NEVER: Duration = Duration::from_secs(3600);
+    /// So soon that it is waited for.
+    const SOON: Duration = Duration::from_millis(20);
+
+    /// A query that goes on until it is let through.
+    struct Slow {
+        gate: Arc<Semaphore>,
+        started: Arc<AtomicUsize>,
+        ended: Arc<AtomicUsize>,
     }
 
-    /// A query of `seconds`, which counts its starts and its ends.
-    fn slow(
-        seconds: u64,
-        started: &Arc<AtomicUsize>,
-        ended: &Arc<AtomicUsize>,
-    ) -> impl Future<Output = Landing> + Send + 'static {
-        let (started, ended) = (Arc::clone(started), Arc::clone(ended));
-        async move {
-            started.fetch_add(1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            ended.fetch_add(1, Ordering::SeqCst);
-            Ok(rows("x"))
+    impl Slow {
+        fn new() -> Self {
+            Self { gate: Arc::new(Semaphore::new(0)), started: Arc::default(), ended: Arc::default() }
+        }
+
+        fn run(&self) -> impl Future<Output = Landing> + Send + 'static {
+            let (gate, ended) = (Arc::clone(&self.gate), Arc::clone(&self.ended));
+            self.started.fetch_add(1, Ordering::SeqCst);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                ended.fetch_add(1, Ordering::SeqCst);
+                Ok(Rows { lines: "x".into(), total: None, read_at: Timestamp::UNIX_EPOCH })
+            }
+        }
+
+        /// How often it was started and ended.
+        fn counts(&self) -> [usize; 2] {
+            [&self.started, &self.ended].map(|counter| counter.load(Ordering::SeqCst))
         }
     }
 
-    fn counters() -> [Arc<AtomicUsize>; 2] {
-        [Arc::default(), Arc::default()]
+    async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < Duration::from_secs(60), "never {what}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
-    fn after(seconds: u64) -> Instant {
-        Instant::now() + Duration::from_secs(seconds)
-    }
-
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn many_who_ask_the_same_share_one_run() {
-        let (flights, key, [started, ended]) = (Flights::new(PATIENCE), Key::from("k"), counters());
-        let asking =
-            (0..20).map(|_| flights.join(&key, || slow(2, &started, &ended)).wait_or_ask_again(after(5)));
-        let outcomes = futures::future::join_all(asking.collect::<Vec<_>>()).await;
+        let (flights, key, slow) = (Flights::new(NEVER), Key::from("k"), Slow::new());
+        let deadline = Instant::now() + NEVER;
+        let join = || flights.join(&key, || slow.run()).wait_or_ask_again(deadline);
+        let asking: Vec<_> = std::iter::repeat_with(join).take(20).collect();
+        slow.gate.add_permits(1);
+        let outcomes = futures::future::join_all(asking).await;
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Some(Ok(_)))));
-        assert_eq!(started.load(Ordering::SeqCst), 1);
-        assert!(flights.lock().is_empty());
-        flights.join(&key, || slow(0, &started, &ended)).wait_until(after(5)).await.unwrap().unwrap();
-        assert_eq!(started.load(Ordering::SeqCst), 2);
+        assert_eq!(slow.counts(), [1, 1]);
+        eventually("forgotten", || flights.lock().is_empty()).await;
+        slow.gate.add_permits(1);
+        flights.join(&key, || slow.run()).wait_until(deadline).await.unwrap().unwrap();
+        assert_eq!(slow.counts(), [2, 2]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_is_told_to_ask_again_gets_the_same_run() {
-        let (flights, key, [started, ended]) = (Flights::new(PATIENCE), Key::from("k"), counters());
+        let (flights, key, slow) = (Flights::new(NEVER), Key::from("k"), Slow::new());
         for _ in 0..2 {
-            let passenger = flights.join(&key, || slow(12, &started, &ended));
-            assert!(passenger.wait_or_ask_again(after(5)).await.is_none());
+            let passenger = flights.join(&key, || slow.run());
+            assert!(passenger.wait_or_ask_again(Instant::now()).await.is_none());
         }
         // It lands while nobody is there.
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        assert_eq!(ended.load(Ordering::SeqCst), 1);
-        let again = flights.join(&key, || slow(12, &started, &ended)).wait_or_ask_again(after(5)).await;
-        assert!(again.is_some());
-        assert_eq!(started.load(Ordering::SeqCst), 1);
-        assert!(flights.lock().is_empty());
+        slow.gate.add_permits(1);
+        eventually("landed", || slow.counts() == [1, 1]).await;
+        tokio::time::sleep(SOON).await;
+        let again = flights.join(&key, || slow.run()).wait_or_ask_again(Instant::now() + NEVER).await;
+        assert!(matches!(again, Some(Ok(_))));
+        assert_eq!(slow.counts(), [1, 1]);
+        eventually("forgotten", || flights.lock().is_empty()).await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_run_that_nobody_asks_for_is_cancelled() {
-        let (flights, key, [started, ended]) = (Flights::new(PATIENCE), Key::from("k"), counters());
-        assert!(
-            flights.join(&key, || slow(100, &started, &ended)).wait_or_ask_again(after(5)).await.is_none()
-        );
-        tokio::time::sleep(Duration::from_secs(200)).await;
-        assert_eq!([&started, &ended].map(|counter| counter.load(Ordering::SeqCst)), [1, 0]);
-        assert!(flights.lock().is_empty());
+        let (flights, key, slow) = (Flights::new(SOON), Key::from("k"), Slow::new());
+        let passenger = flights.join(&key, || slow.run());
+        assert!(passenger.wait_or_ask_again(Instant::now()).await.is_none());
+        eventually("cancelled", || flights.lock().is_empty() && Arc::strong_count(&slow.gate) == 1).await;
+        assert_eq!(slow.counts(), [1, 0]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_outcome_that_nobody_fetches_is_dropped_and_one_not_owed_at_once() {
-        let (flights, key, [started, ended]) = (Flights::new(PATIENCE), Key::from("k"), counters());
-        assert!(flights.join(&key, || slow(7, &started, &ended)).wait_or_ask_again(after(5)).await.is_none());
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(flights.lock().len(), 1);
-        tokio::time::sleep(PATIENCE).await;
-        assert!(flights.lock().is_empty());
-        assert!(flights.join(&key, || slow(7, &started, &ended)).wait_until(after(5)).await.is_none());
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        assert!(flights.lock().is_empty());
+    #[tokio::test]
+    async fn a_run_goes_on_while_somebody_waits() {
+        let (flights, key, slow) = (Flights::new(SOON), Key::from("k"), Slow::new());
+        let passenger = flights.join(&key, || slow.run());
+        let waiting = tokio::spawn(passenger.wait_until(Instant::now() + NEVER));
+        tokio::time::sleep(SOON * 5).await;
+        slow.gate.add_permits(1);
+        assert!(matches!(waiting.await.unwrap(), Some(Ok(_))));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
+    async fn an_outcome_that_nobody_fetches_is_dropped() {
+        let (flights, key, slow) = (Flights::new(SOON), Key::from("k"), Slow::new());
+        slow.gate.add_permits(1);
+        let passenger = flights.join(&key, || slow.run());
+        assert!(passenger.wait_or_ask_again(Instant::now()).await.is_none());
+        eventually("dropped", || slow.counts() == [1, 1] && flights.lock().is_empty()).await;
+    }
+
+    #[tokio::test]
+    async fn an_outcome_that_nobody_was_promised_is_dropped_at_once() {
+        let (flights, key, slow) = (Flights::new(NEVER), Key::from("k"), Slow::new());
+        let passenger = flights.join(&key, || slow.run());
+        assert!(passenger.wait_until(Instant::now()).await.is_none());
+        slow.gate.add_permits(1);
+        eventually("dropped", || slow.counts() == [1, 1] && flights.lock().is_empty()).await;
+    }
+
+    #[tokio::test]
     async fn a_run_that_panics_is_an_error_and_leaves_nothing() {
-        let (flights, key) = (Flights::new(PATIENCE), Key::from("k"));
-        let landing = flights.join(&key, || async { panic!("on purpose") }).wait_until(after(5)).await;
+        let (flights, key) = (Flights::new(NEVER), Key::from("k"));
+        let passenger = flights.join(&key, || async { panic!("on purpose") });
+        let landing = passenger.wait_until(Instant::now() + Duration::from_secs(60)).await;
         assert!(matches!(landing, Some(Err(_))), "{landing:?}");
         assert!(flights.lock().is_empty());
     }

@@ -1,9 +1,9 @@
 //! The project that asks, with what the directory says about its funnels.
 
-use tally_cube::model::funnel;
-use tally_directory::{Directory, Funnel, FunnelAction, Project};
+use tally_directory::{Directory, Project};
 
 use super::service::Tenant;
+use crate::funnels;
 
 impl Tenant {
     /// The project `id`; it has no funnels where the directory doesn't know it.
@@ -14,23 +14,6 @@ impl Tenant {
 
     /// A project out of the directory.
     pub fn of(project: &Project) -> Self {
-        let funnels = project.product_analytics.funnels.iter().map(in_model).collect();
-        Self { project: project.id, funnels }
-    }
-}
-
-fn in_model(funnel: &Funnel) -> funnel::Funnel {
-    let steps = funnel.steps.iter().map(|step| funnel::Step {
-        name: step.name.clone(),
-        action: match step.action {
-            FunnelAction::Pageview => funnel::Action::Pageview,
-            FunnelAction::Event => funnel::Action::Event,
-        },
-        target: step.target.clone(),
-    });
-    funnel::Funnel {
-        name: funnel.cube_name(),
-        seconds_to_convert: funnel.seconds_to_convert,
-        steps: steps.collect(),
+        Self { project: project.id, funnels: funnels::of_project(project) }
     }
 }

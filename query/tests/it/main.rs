@@ -13,6 +13,7 @@ mod dictionary;
 #[path = "../../../tests/harness/engine.rs"]
 mod engine;
 mod events;
+mod funnels;
 mod goldens;
 mod metric_definitions;
 mod scale;
