@@ -167,6 +167,43 @@ async fn answer(
     (StatusCode::from_u16(answered).unwrap(), text)
 }
 
+/// Like [`Concatenate`], with a doubt about the record at offset 3.
+struct Doubt;
+
+struct Doubting(Concatenated, Vec<repetitions::Doubt>);
+
+impl Folder for Doubt {
+    fn topic(&self) -> &'static str {
+        Concatenate.topic()
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        Concatenate.tables()
+    }
+
+    fn start(&self, _partition: u32) -> Box<dyn Fold> {
+        Box::new(Doubting(Concatenated(String::new()), Vec::new()))
+    }
+}
+
+impl Fold for Doubting {
+    fn add(&mut self, record: &LogRecord) {
+        self.0.add(record);
+        if record.offset == 3 {
+            let event_id = uuid::Uuid::from_u128(3);
+            self.1.push(repetitions::Doubt { project_id: 1, event_id, received_at: 0, offset: 3 });
+        }
+    }
+
+    fn doubts(&self) -> Vec<repetitions::Doubt> {
+        self.1.clone()
+    }
+
+    fn finish(self: Box<Self>) -> Folded {
+        Box::new(self.0).finish()
+    }
+}
+
 /// A world with its store, and the context to work in.
 async fn world_with(change: impl FnOnce(&mut ProcessorConfig)) -> (Arc<World>, PartitionContext) {
     let world = Arc::new(World::default());
@@ -245,6 +282,23 @@ async fn a_range_is_announced_then_inserted_then_done() {
         Entry::Commit(Position::at(5)),
     ];
     assert_eq!(*world.journal.lock(), expected);
+}
+
+#[tokio::test]
+async fn the_store_is_asked_about_doubts_when_all_before_is_written_and_nothing_is_announced_until_it_answers()
+ {
+    let (world, mut context) = world_with(|_| {}).await;
+    context.folder = Arc::new(Doubt);
+    // The first insert fails, and so does the question.
+    world.answers.lock().extend([503, 503, 200, 503]);
+    let (assignment, _revoked) = assignment(&world, Position::at(0), 5);
+    let working = tokio::spawn(work(context, assignment));
+    let is_question = |entry: &Entry| matches!(entry, Entry::Insert { token, .. } if token.is_empty());
+    world.wait_for(|journal| journal.iter().filter(|entry| is_question(entry)).count() > 1).await;
+    working.abort();
+    let journal = world.journal.lock();
+    assert_eq!(journal[..4], [pending(0, 0..3), insert(0..3, 503), insert(0..3, 503), insert(0..3, 200)]);
+    assert!(journal[4..].iter().all(is_question), "{journal:?}");
 }
 
 #[tokio::test]
