@@ -135,6 +135,9 @@ pub enum InvalidConfig {
     /// A request within the limits would be refused for ever.
     #[error("capture.events_per_key is {0}; expected 0 or at least capture.max_events")]
     EventsPerKey(u32),
+    /// Projects count from 1.
+    #[error("capture.keys.{0} names project {1}, and projects count from 1")]
+    Key(String, i64),
     /// A cookie of that name or domain would not be a header.
     #[error("capture.cookie.{0} has characters that a cookie can't have")]
     Cookie(&'static str),
@@ -165,6 +168,9 @@ impl CaptureConfig {
         }
         if self.events_per_key != 0 && (self.events_per_key as usize) < self.max_events {
             return Err(InvalidConfig::EventsPerKey(self.events_per_key));
+        }
+        if let Some((key, project_id)) = self.keys.iter().find(|(_, project_id)| **project_id < 1) {
+            return Err(InvalidConfig::Key(key.clone(), *project_id));
         }
         paths::check(&self.post_paths)?;
         self.cookie.check()
@@ -208,6 +214,10 @@ mod tests {
         assert_eq!(
             with(|c| c.events_per_key = 499),
             "capture.events_per_key is 499; expected 0 or at least capture.max_events"
+        );
+        assert_eq!(
+            with(|c| _ = c.keys.insert("a".to_owned(), 0)),
+            "capture.keys.a names project 0, and projects count from 1"
         );
         assert_eq!(
             with(|c| c.cookie.name = "s p".to_owned()),

@@ -97,21 +97,9 @@ fn known(text: &str) -> String {
     if text == VALUE_UNKNOWN { String::new() } else { text.to_owned() }
 }
 
-/// Browsers without a screen and HTTP libraries, which the parser takes for people's.
+/// Browsers without a screen, which the parser takes for people's. Libraries are none: trackers on servers use them.
 fn is_automated(text: &str) -> bool {
-    const MARKS: [&str; 10] = [
-        "HeadlessChrome",
-        "PhantomJS",
-        "Lighthouse",
-        "PTST/",
-        "curl/",
-        "Wget/",
-        "python-requests/",
-        "Go-http-client/",
-        "axios/",
-        "node-fetch",
-    ];
-    MARKS.iter().any(|mark| text.contains(mark))
+    ["HeadlessChrome", "PhantomJS", "Lighthouse", "PTST/"].iter().any(|mark| text.contains(mark))
 }
 
 /// Family, name and version of the system, as dashboards group them: `Windows`, `Windows 10`, `10`.
@@ -185,7 +173,7 @@ mod tests {
                 "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)".to_owned(),
                 "Googlebot ||||crawler bot",
             ),
-            ("curl/8.5.0".to_owned(), " |||| bot"),
+            ("python-requests/2.32.3".to_owned(), " ||||"),
             ("something else".to_owned(), " ||||"),
             (String::new(), " ||||"),
         ] {

@@ -49,7 +49,7 @@ fn add_custom(builder: &EventBuilder, event: &mut PageEvent, custom: &CustomEven
     event.custom_event_props = custom.props.map_or_else(String::new, object);
 }
 
-/// The text of an object that has members; nothing for any other.
+/// The JSON's text; nothing for an object without members.
 pub(super) fn object(json: &RawValue) -> String {
     match serde_json::from_str::<Map<String, Value>>(json.get()) {
         Ok(members) if members.is_empty() => String::new(),
