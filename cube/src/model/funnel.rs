@@ -139,7 +139,7 @@ pub fn rows(funnel: &Funnel) -> Sql {
     write(text(&format!(
         "], step) AS step_name \
          FROM (SELECT visitor, entry_day, \
-         windowFunnel({window})(moment, step = 1 AND entry_day = day{later_steps}) AS reached \
+         windowFunnel({window})(moment, step = 1{later_steps}) AS reached \
          FROM (SELECT visitor, step, toUInt64(at * {PLACES} + {place}) AS moment, intDiv(at, {DAY_MS}) AS day, \
          arrayJoin(arrayFilter(entry -> entry <= day AND (entry = day OR step > 1 AND at < (entry + 1) * {DAY_MS} + {window_ms}), \
          groupUniqArrayIf(intDiv(at, {DAY_MS}), step = 1) OVER (PARTITION BY visitor))) AS entry_day \
