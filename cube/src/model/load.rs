@@ -43,7 +43,7 @@ impl Model {
         Self::default().with_files(files, ownership)
     }
 
-    /// Reads all `.yml` and `.yaml` files below a folder, in the order of their paths.
+    /// Reads all `.yml` and `.yaml` files below a folder, in the order of their paths, but none that are hidden.
     pub fn load_folder(folder: &Path, ownership: Ownership) -> Result<Self, ModelErrors> {
         Self::default().with_folder(folder, ownership)
     }
@@ -101,7 +101,12 @@ impl Model {
         if errors.is_empty() {
             check::check(&model, &places, &mut errors);
         }
-        if errors.is_empty() { Ok(model) } else { Err(ModelErrors(errors)) }
+        if errors.is_empty() {
+            return Ok(model);
+        }
+        let place = |file: &str| files.iter().position(|(path, _)| path.as_ref() == file);
+        errors.sort_by_key(|error| (place(&error.file), error.line));
+        Err(ModelErrors(errors))
     }
 }
 
@@ -128,6 +133,8 @@ fn read_folder(folder: &Path, files: &mut Vec<(String, String)>) -> Result<(), (
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()
         .map_err(failed)?;
+    // Kubernetes keeps what it mounts in hidden folders beside the files.
+    paths.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
     paths.sort();
     for path in paths {
         let extension = path.extension().and_then(|extension| extension.to_str());

@@ -206,7 +206,9 @@ fn template(sql: &Sql, cube: &Cube) -> String {
                 template.push_str(&own.map_or_else(|| format!("${{{name}}}"), |own| format!("${{{own}}}")));
             }
             Piece::Tenant => template.push_str("${TENANT}"),
-            Piece::Value(value) => template.push_str(&format!("'{}'", value.replace('\'', "\\'"))),
+            Piece::Value(value) => {
+                template.extend(["'", &value.replace('\'', "\\'"), "'"]);
+            }
         }
     }
     template.push('`');

@@ -41,7 +41,7 @@ pub(super) struct Scope<'c> {
     pub names: &'c Names,
 }
 
-impl<'c> Scope<'c> {
+impl Scope<'_> {
     pub fn measure(&self, node: &Node, report: &mut Report<'_>) -> Option<Measure> {
         let mut fields = self.open(node, report)?;
         let kind = fields.choice("type", &MEASURE_KINDS, report);

@@ -1,6 +1,8 @@
 //! Models as operators write them: what loads, what is refused with which words, and what answers say about them.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -71,6 +73,24 @@ fn refused(fields: &str) -> String {
 #[test]
 fn the_built_in_model_loads() {
     assert!(Model::built_in().cube("TrackedEvents").is_some());
+}
+
+#[test]
+fn every_file_of_the_schemas_is_built_in() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/cubes");
+    let files = Model::load_folder(&folder, Ownership::Shared).unwrap();
+    let names = |model: &Model| model.cubes.iter().map(|cube| cube.name.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(names(&files), names(&Model::built_in()));
+}
+
+#[test]
+fn lines_of_sql_stay_lines() {
+    let text = "cubes:\n  - name: T\n    sql: >-\n      SELECT 1 AS a, -- it's > one\n      2 AS b\n    segments:\n      - sql: >\n          a -- b\n          > 1\n        name: s\n";
+    let model = Model::parse(&[("t.yml", text)], Ownership::Project(1)).unwrap();
+    let sql = |sql: &Sql| sql.0.clone();
+    let Source::Select(source) = &model.cubes[0].source else { panic!("a SELECT") };
+    assert_eq!(sql(source), [Piece::Text("SELECT 1 AS a, \n2 AS b".to_owned())]);
+    assert_eq!(sql(&model.segment("T.s").unwrap().sql), [Piece::Text("a \n> 1".to_owned())]);
 }
 
 #[test]
@@ -173,151 +193,152 @@ fn a_table_that_is_wholly_selected_is_that_table() {
     }
 }
 
+/// Fields of a cube and what is said of them.
+const REFUSED: &[(&str, &str)] = &[
+    ("    sql_table: t\n    dimensions:\n      - {name: a, sql: a}", "t.yml:5: T.a: `type` is missing"),
+    ("", "t.yml:2: T: must have either `sql` or `sql_table`"),
+    ("    sql: SELECT 1\n    sql_table: t", "t.yml:2: T: must have either `sql` or `sql_table`"),
+    ("    sql_table: 't; x'", "t.yml:3: T: `sql_table` \"t; x\" is not the name of a table"),
+    ("    sql: t", "t.yml:3: T: `sql` must be a SELECT"),
+    ("    sql: SELECT {CUBE}.a", "t.yml:3: T: `sql`: a cube's `sql` may refer to {TENANT} only"),
+    ("    sql_table: t\n    meta: {tenant_column: 1}", "t.yml:4: T: `meta.tenant_column` 1 is not"),
+    ("    sql_table: t\n    extends: O", "t.yml:4: T: `extends` is not supported here"),
+    ("    sql_table: t\n    access_policy: []", "t.yml:4: T: `access_policy` is not supported here"),
+    ("    sql_table: t\n    data_source: other", "t.yml:4: T: there is one data source"),
+    ("    sql_table: t\n    public: 1", "t.yml:4: T: `public` must be true or false"),
+    ("    sql_table: t\n    measures: {a: 1}", "t.yml:4: T: `measures` must be a list"),
+    ("    sql_table: t\n    measures:\n      - {type: count}", "t.yml:5: T: `name` is missing"),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a-b, type: count}",
+        "t.yml:5: T.a-b: \"a-b\" can't be a name",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: rank}",
+        "t.yml:5: T.a: `type` \"rank\" is none of those supported: count,",
+    ),
+    ("    sql_table: t\n    measures:\n      - {name: a, type: sum}", "t.yml:5: T.a: `sql` is missing"),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: sum, sql: x, rolling_window: {}}",
+        "T.a: `rolling_window` is not supported here",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: sum, sql: '{b} / 2'}",
+        "T.a: `sql`: {b} is neither a member of T nor a cube",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: count}\n      - {name: a, type: count}",
+        "t.yml:6: T.a: a second member of this name",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: count}\n    dimensions:\n      - {name: a, type: time, sql: a}",
+        "t.yml:7: T.a: a second member of this name",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: number, sql: '{a} + 1'}",
+        "t.yml:5: T.a: needs itself: T.a -> T.a",
+    ),
+    (
+        "    sql_table: t\n    dimensions:\n      - {name: a, type: string, sql: '{b}'}\n      - {name: b, type: string, sql: '{a}'}",
+        "T.a: needs itself: T.a -> T.b -> T.a",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: count}\n    dimensions:\n      - {name: d, type: number, sql: '{a} + 1'}",
+        "t.yml:7: T.d: `sql`: refers to the measure {T.a}",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: count}\n      - {name: b, type: sum, sql: '{a}'}",
+        "t.yml:6: T.b: `sql`: aggregates the measure {T.a}",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: number, sql: amount}",
+        "t.yml:5: T.a: is neither an aggregate nor computed of measures",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: number, sql: SUM(x), filters: [{sql: y}]}",
+        "t.yml:5: T.a: `filters` need an aggregate",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: count, format: precent}",
+        "t.yml:5: T.a: `format` is none",
+    ),
+    (
+        "    sql_table: t\n    measures:\n      - {name: a, type: count, drill_members: [x]}",
+        "T.a: `drill_members`: T has no member x",
+    ),
+    ("    sql_table: t\n    dimensions:\n      - {name: a, type: string}", "t.yml:5: T.a: `sql` is missing"),
+    (
+        "    sql_table: t\n    dimensions:\n      - {name: a, type: string, sql: b, sub_query: true}",
+        "T.a: `sub_query` is not supported here",
+    ),
+    (
+        "    sql_table: t\n    dimensions:\n      - {name: a, type: geo, sql: b}",
+        "t.yml:5: T.a: `latitude` is missing",
+    ),
+    (
+        "    sql_table: t\n    dimensions:\n      - {name: a, type: string, case: {when: [{sql: x}]}}",
+        "T.a: `label` is missing",
+    ),
+    (
+        "    sql_table: t\n    segments:\n      - {name: a, sql: '('}",
+        "t.yml:5: T.a: `sql`: a bracket that is not closed",
+    ),
+    (
+        "    sql_table: t\n    joins:\n      - {name: O, relationship: one_to_one, sql: '{CUBE}.a = 1'}",
+        "t.yml:5: T: joins O, but there is no cube O",
+    ),
+    (
+        "    sql_table: t\n    joins:\n      - {name: T, relationship: one_to_one, sql: '1'}",
+        "t.yml:5: T: joins itself",
+    ),
+    (
+        "    sql_table: t\n    joins:\n      - {name: T, relationship: many_to_many, sql: '1'}",
+        "`relationship` \"many_to_many\" is none",
+    ),
+    (
+        "    sql_table: t\n    dimensions:\n      - {name: a, type: string, sql: '{O}.x'}\n  - {name: O, sql_table: o}",
+        "t.yml:5: T.a: refers to O, which no join leads to",
+    ),
+    (
+        "    sql_table: t\n    measures: [{name: c, type: count}]\n    joins:\n      - {name: O, relationship: many_to_one, sql: '{CUBE}.o = {O}.id'}\n  - {name: O, sql_table: o}",
+        "t.yml:2: T: primary key for 'T' is required when join is defined",
+    ),
+    (
+        "    sql: SELECT 1\n    measures: [{name: c, type: count}]\n    pre_aggregations:\n      - {name: p, measures: [c]}",
+        "T: `pre_aggregations` are kept by a table",
+    ),
+    (
+        "    sql_table: t\n    pre_aggregations:\n      - {name: p, type: original_sql}",
+        "T.p: `type` \"original_sql\" is none of those supported: rollup",
+    ),
+    (
+        "    sql_table: t\n    pre_aggregations:\n      - {name: p}",
+        "t.yml:5: T.p: has neither `measures` nor `dimensions`",
+    ),
+    (
+        "    sql_table: t\n    measures: [{name: c, type: count}]\n    pre_aggregations:\n      - {name: p, measures: [c], granularity: day}",
+        "T.p: `time_dimension` and `granularity` go together",
+    ),
+    (
+        "    sql_table: t\n    measures: [{name: c, type: count}, {name: n, type: number, sql: '{c} + 1'}]\n    pre_aggregations:\n      - {name: p, measures: [n]}",
+        "t.yml:6: T.p: T.n is computed of aggregates",
+    ),
+    (
+        "    sql_table: t\n    measures: [{name: c, type: count}]\n    dimensions: [{name: d, type: string, sql: d}]\n    pre_aggregations:\n      - {name: p, measures: [c], time_dimension: d, granularity: day}",
+        "t.yml:7: T.p: T.d is no time",
+    ),
+    (
+        "    sql_table: t\n  - {name: T, sql_table: t}",
+        "t.yml:4: T: a second cube of this name; the first is at t.yml:2",
+    ),
+    ("    sql_table: t\n  - {name: t, sql_table: t}", "t.yml:4: t: has the same name in SQL as T"),
+    ("    sql_table: t\nviews: []", "t.yml:4: `views` is not supported here"),
+    ("    sql_table: t\n    title: [", "t.yml:"),
+    ("    sql_table: t\n    sqlTable: t", "`sql_table` is given twice"),
+];
+
 #[test]
 fn what_can_not_be_compiled_is_refused_with_its_line() {
-    for (fields, error) in [
-        ("", "t.yml:2: T: must have either `sql` or `sql_table`"),
-        ("    sql: SELECT 1\n    sql_table: t", "t.yml:2: T: must have either `sql` or `sql_table`"),
-        ("    sql_table: 't; x'", "t.yml:3: T: `sql_table` \"t; x\" is not the name of a table"),
-        ("    sql: t", "t.yml:3: T: `sql` must be a SELECT"),
-        ("    sql: SELECT {CUBE}.a", "t.yml:3: T: `sql`: a cube's `sql` may refer to {TENANT} only"),
-        ("    sql_table: t\n    meta: {tenant_column: 1}", "t.yml:4: T: `meta.tenant_column` 1 is not"),
-        ("    sql_table: t\n    extends: O", "t.yml:4: T: `extends` is not supported here"),
-        ("    sql_table: t\n    access_policy: []", "t.yml:4: T: `access_policy` is not supported here"),
-        ("    sql_table: t\n    data_source: other", "t.yml:4: T: there is one data source"),
-        ("    sql_table: t\n    public: 1", "t.yml:4: T: `public` must be true or false"),
-        ("    sql_table: t\n    measures: {a: 1}", "t.yml:4: T: `measures` must be a list"),
-        ("    sql_table: t\n    measures:\n      - {type: count}", "t.yml:5: T: `name` is missing"),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a-b, type: count}",
-            "t.yml:5: T.a-b: \"a-b\" can't be a name",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: rank}",
-            "t.yml:5: T.a: `type` \"rank\" is none of those supported: count,",
-        ),
-        ("    sql_table: t\n    measures:\n      - {name: a, type: sum}", "t.yml:5: T.a: `sql` is missing"),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: sum, sql: x, rolling_window: {}}",
-            "T.a: `rolling_window` is not supported here",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: sum, sql: '{b} / 2'}",
-            "T.a: `sql`: {b} is neither a member of T nor a cube",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: count}\n      - {name: a, type: count}",
-            "t.yml:6: T.a: a second member of this name",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: count}\n    dimensions:\n      - {name: a, type: time, sql: a}",
-            "t.yml:7: T.a: a second member of this name",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: number, sql: '{a} + 1'}",
-            "t.yml:5: T.a: needs itself: T.a -> T.a",
-        ),
-        (
-            "    sql_table: t\n    dimensions:\n      - {name: a, type: string, sql: '{b}'}\n      - {name: b, type: string, sql: '{a}'}",
-            "T.a: needs itself: T.a -> T.b -> T.a",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: count}\n    dimensions:\n      - {name: d, type: number, sql: '{a} + 1'}",
-            "t.yml:7: T.d: `sql`: refers to the measure {T.a}",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: count}\n      - {name: b, type: sum, sql: '{a}'}",
-            "t.yml:6: T.b: `sql`: aggregates the measure {T.a}",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: number, sql: amount}",
-            "t.yml:5: T.a: is neither an aggregate nor computed of measures",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: number, sql: SUM(x), filters: [{sql: y}]}",
-            "t.yml:5: T.a: `filters` need an aggregate",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: count, format: precent}",
-            "t.yml:5: T.a: `format` is none",
-        ),
-        (
-            "    sql_table: t\n    measures:\n      - {name: a, type: count, drill_members: [x]}",
-            "T.a: `drill_members`: T has no member x",
-        ),
-        (
-            "    sql_table: t\n    dimensions:\n      - {name: a, type: string}",
-            "t.yml:5: T.a: `sql` is missing",
-        ),
-        (
-            "    sql_table: t\n    dimensions:\n      - {name: a, type: string, sql: b, sub_query: true}",
-            "T.a: `sub_query` is not supported here",
-        ),
-        (
-            "    sql_table: t\n    dimensions:\n      - {name: a, type: geo, sql: b}",
-            "t.yml:5: T.a: `latitude` is missing",
-        ),
-        (
-            "    sql_table: t\n    dimensions:\n      - {name: a, type: string, case: {when: [{sql: x}]}}",
-            "T.a: `label` is missing",
-        ),
-        (
-            "    sql_table: t\n    segments:\n      - {name: a, sql: '('}",
-            "t.yml:5: T.a: `sql`: a bracket that is not closed",
-        ),
-        (
-            "    sql_table: t\n    joins:\n      - {name: O, relationship: one_to_one, sql: '{CUBE}.a = 1'}",
-            "t.yml:5: T: joins O, but there is no cube O",
-        ),
-        (
-            "    sql_table: t\n    joins:\n      - {name: T, relationship: one_to_one, sql: '1'}",
-            "t.yml:5: T: joins itself",
-        ),
-        (
-            "    sql_table: t\n    joins:\n      - {name: T, relationship: many_to_many, sql: '1'}",
-            "`relationship` \"many_to_many\" is none",
-        ),
-        (
-            "    sql_table: t\n    dimensions:\n      - {name: a, type: string, sql: '{O}.x'}\n  - {name: O, sql_table: o}",
-            "t.yml:5: T.a: refers to O, which no join leads to",
-        ),
-        (
-            "    sql_table: t\n    measures: [{name: c, type: count}]\n    joins:\n      - {name: O, relationship: many_to_one, sql: '{CUBE}.o = {O}.id'}\n  - {name: O, sql_table: o}",
-            "t.yml:2: T: primary key for 'T' is required when join is defined",
-        ),
-        (
-            "    sql: SELECT 1\n    measures: [{name: c, type: count}]\n    pre_aggregations:\n      - {name: p, measures: [c]}",
-            "T: `pre_aggregations` are kept by a table",
-        ),
-        (
-            "    sql_table: t\n    pre_aggregations:\n      - {name: p, type: original_sql}",
-            "T.p: `type` \"original_sql\" is none of those supported: rollup",
-        ),
-        (
-            "    sql_table: t\n    pre_aggregations:\n      - {name: p}",
-            "t.yml:5: T.p: has neither `measures` nor `dimensions`",
-        ),
-        (
-            "    sql_table: t\n    measures: [{name: c, type: count}]\n    pre_aggregations:\n      - {name: p, measures: [c], granularity: day}",
-            "T.p: `time_dimension` and `granularity` go together",
-        ),
-        (
-            "    sql_table: t\n    measures: [{name: c, type: count}, {name: n, type: number, sql: '{c} + 1'}]\n    pre_aggregations:\n      - {name: p, measures: [n]}",
-            "t.yml:6: T.p: T.n is computed of aggregates",
-        ),
-        (
-            "    sql_table: t\n    measures: [{name: c, type: count}]\n    dimensions: [{name: d, type: string, sql: d}]\n    pre_aggregations:\n      - {name: p, measures: [c], time_dimension: d, granularity: day}",
-            "t.yml:7: T.p: T.d is no time",
-        ),
-        (
-            "    sql_table: t\n  - {name: T, sql_table: t}",
-            "t.yml:4: T: a second cube of this name; the first is at t.yml:2",
-        ),
-        ("    sql_table: t\n  - {name: t, sql_table: t}", "t.yml:4: t: has the same name in SQL as T"),
-        ("    sql_table: t\nviews: []", "t.yml:4: `views` is not supported here"),
-        ("    sql_table: t\n    title: [", "t.yml:"),
-        ("    sql_table: t\n    sqlTable: t", "`sql_table` is given twice"),
-    ] {
+    for (fields, error) in REFUSED {
         let found = refused(fields);
         assert!(
             found.lines().any(|line| line.contains(error)),
@@ -332,6 +353,12 @@ fn every_mistake_is_told_at_once() {
         "    sql_table: t\n    measures:\n      - {name: a, type: sum}\n      - {name: b, type: rank}",
     );
     assert_eq!(found.lines().count(), 2, "{found}");
+    let files = [
+        ("a.yml", "cubes: [{name: A}]"),
+        ("b.yml", "cubes: [{name: B, sql_table: b}, {name: B, sql_table: c}]"),
+    ];
+    let errors = Model::parse(&files, Ownership::Project(1)).unwrap_err();
+    assert_eq!(errors.0.iter().map(|error| error.file.as_str()).collect::<Vec<_>>(), ["a.yml", "b.yml"]);
     assert!(found.starts_with("data model: t.yml:5: T.a: "), "{found}");
 }
 
@@ -354,6 +381,8 @@ fn cubes_of_a_folder_replace_those_of_the_same_name() {
     fs::write(folder.path().join("more/a.yaml"), "cubes: [{name: Customers, sql_table: mine, dimensions: [{name: id, sql: id, type: number, primary_key: true}, {name: name, sql: name, type: string}, {name: country, sql: c, type: string}]}]").unwrap();
     fs::write(folder.path().join("b.yml"), "cubes: [{name: Own, sql_table: own, joins: [{name: Orders, relationship: one_to_one, sql: \"{CUBE}.o = {Orders.id}\"}]}]").unwrap();
     fs::write(folder.path().join("notes.txt"), "not: [yaml").unwrap();
+    fs::create_dir(folder.path().join("..data")).unwrap();
+    fs::copy(folder.path().join("b.yml"), folder.path().join("..data/b.yml")).unwrap();
     let model = shop().with_folder(folder.path(), Ownership::Project(3)).unwrap();
     let cubes: Vec<_> =
         model.cubes.iter().map(|cube| (cube.name.as_str(), cube.file.as_str(), &cube.tenant)).collect();

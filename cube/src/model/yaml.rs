@@ -24,10 +24,14 @@ pub(super) enum Content {
     Map(Vec<(String, Node)>),
 }
 
-/// The document of a file; `None` if there is nothing in it. An error has its line and text.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, (usize, String)> {
+/// A line and what is wrong with it.
+type Unreadable = (usize, String);
+
+/// The document of a file; `None` if there is nothing in it.
+pub(super) fn parse(text: &str) -> Result<Option<Node>, Unreadable> {
+    let text = with_unfolded_sql(text);
     let documents =
-        MarkedYaml::load_from_str(text).map_err(|error| (error.marker().line(), error.info().to_owned()))?;
+        MarkedYaml::load_from_str(&text).map_err(|error| (error.marker().line(), error.info().to_owned()))?;
     match documents.as_slice() {
         [] => Ok(None),
         [document] => node(document).map(Some),
@@ -35,7 +39,20 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, (usize, String)> {
     }
 }
 
-fn node(yaml: &MarkedYaml) -> Result<Node, (usize, String)> {
+/// `sql: >` as `sql: |`, which Cube does, too: were lines folded into one, a comment would swallow what follows it.
+fn with_unfolded_sql(text: &str) -> String {
+    let unfolded = text.split_inclusive('\n').map(|line| {
+        let entry = line.trim_start();
+        let entry = entry.strip_prefix("- ").map_or(entry, str::trim_start);
+        match entry.strip_prefix("sql:").map(str::trim_start) {
+            Some(value) if value.starts_with('>') => line.replacen('>', "|", 1),
+            _ => line.to_owned(),
+        }
+    });
+    unfolded.collect()
+}
+
+fn node(yaml: &MarkedYaml) -> Result<Node, Unreadable> {
     let line = yaml.span.start.line();
     let content = match &yaml.data {
         YamlData::Value(Scalar::Null) => Content::Null,
@@ -44,12 +61,10 @@ fn node(yaml: &MarkedYaml) -> Result<Node, (usize, String)> {
         YamlData::Value(Scalar::FloatingPoint(value)) => Content::Float(value.0),
         YamlData::Value(Scalar::String(value)) => Content::Text(value.to_string()),
         YamlData::Sequence(items) => Content::List(items.iter().map(node).collect::<Result<_, _>>()?),
-        YamlData::Mapping(entries) => Content::Map(
-            entries
-                .iter()
-                .map(|(key, value)| Ok((key_text(key)?, node(value)?)))
-                .collect::<Result<_, _>>()?,
-        ),
+        YamlData::Mapping(entries) => {
+            let entry = |(key, value)| Ok((key_text(key)?, node(value)?));
+            Content::Map(entries.iter().map(entry).collect::<Result<_, Unreadable>>()?)
+        }
         YamlData::Tagged(_, inner) => return node(inner),
         YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
             return Err((line, "a value that can't be read".to_owned()));
@@ -58,7 +73,7 @@ fn node(yaml: &MarkedYaml) -> Result<Node, (usize, String)> {
     Ok(Node { line, content })
 }
 
-fn key_text(key: &MarkedYaml) -> Result<String, (usize, String)> {
+fn key_text(key: &MarkedYaml) -> Result<String, Unreadable> {
     match node(key)? {
         Node { content: Content::Text(text), .. } => Ok(text),
         Node { line, .. } => Err((line, "a key that is not a text".to_owned())),
@@ -108,7 +123,7 @@ pub(super) struct Fields<'n> {
     /// What errors name: `Cube` or `Cube.member`.
     pub path: String,
     pub line: usize,
-    fields: Vec<Field<'n>>,
+    entries: Vec<Field<'n>>,
 }
 
 #[derive(Debug)]
@@ -134,25 +149,21 @@ impl<'n> Fields<'n> {
             }
             fields.push(Field { key, node, is_taken: false });
         }
-        Some(Self { path: path.to_owned(), line: node.line, fields })
+        Some(Self { path: path.to_owned(), line: node.line, entries: fields })
     }
 
     /// The value of a key; a null is as good as none.
     pub fn take(&mut self, key: &str) -> Option<&'n Node> {
-        let field = self.fields.iter_mut().find(|field| field.key == key)?;
+        let field = self.entries.iter_mut().find(|field| field.key == key)?;
         field.is_taken = true;
         (!field.node.is_null()).then_some(field.node)
     }
 
     pub fn text(&mut self, key: &str, report: &mut Report<'_>) -> Option<&'n str> {
-        let node = self.take(key)?;
-        match &node.content {
-            Content::Text(text) => Some(text),
-            _ => {
-                report.error(node.line, &self.path, format!("`{key}` must be a text"));
-                None
-            }
-        }
+        self.typed(key, "a text", report, |content| match content {
+            Content::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
     }
 
     /// A text that must be there.
@@ -164,26 +175,35 @@ impl<'n> Fields<'n> {
     }
 
     pub fn boolean(&mut self, key: &str, report: &mut Report<'_>) -> Option<bool> {
-        let node = self.take(key)?;
-        match node.content {
-            Content::Boolean(value) => Some(value),
-            _ => {
-                report.error(node.line, &self.path, format!("`{key}` must be true or false"));
-                None
-            }
-        }
+        self.typed(key, "true or false", report, |content| match content {
+            Content::Boolean(value) => Some(*value),
+            _ => None,
+        })
     }
 
     /// The items of a list; none if the key is not there.
     pub fn list(&mut self, key: &str, report: &mut Report<'_>) -> &'n [Node] {
-        let Some(node) = self.take(key) else { return &[] };
-        match &node.content {
-            Content::List(items) => items,
-            _ => {
-                report.error(node.line, &self.path, format!("`{key}` must be a list"));
-                &[]
-            }
+        let items = self.typed(key, "a list", report, |content| match content {
+            Content::List(items) => Some(items.as_slice()),
+            _ => None,
+        });
+        items.unwrap_or_default()
+    }
+
+    /// A value that `read` accepts; any other is a mistake.
+    fn typed<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        report: &mut Report<'_>,
+        read: impl Fn(&'n Content) -> Option<T>,
+    ) -> Option<T> {
+        let node = self.take(key)?;
+        let value = read(&node.content);
+        if value.is_none() {
+            report.error(node.line, &self.path, format!("`{key}` must be {expected}"));
         }
+        value
     }
 
     /// A text that must be one of those of the table.
@@ -205,17 +225,17 @@ impl<'n> Fields<'n> {
     }
 
     pub fn has(&self, key: &str) -> bool {
-        self.fields.iter().any(|field| field.key == key && !field.node.is_null())
+        self.entries.iter().any(|field| field.key == key && !field.node.is_null())
     }
 
     /// The line of a key's value, or that of the mapping.
     pub fn line_of(&self, key: &str) -> usize {
-        self.fields.iter().find(|field| field.key == key).map_or(self.line, |field| field.node.line)
+        self.entries.iter().find(|field| field.key == key).map_or(self.line, |field| field.node.line)
     }
 
     /// Notes every key that nobody has taken.
     pub fn finish(self, report: &mut Report<'_>) {
-        for field in self.fields.iter().filter(|field| !field.is_taken) {
+        for field in self.entries.iter().filter(|field| !field.is_taken) {
             report.error(field.node.line, &self.path, format!("`{}` is not supported here", field.key));
         }
     }
