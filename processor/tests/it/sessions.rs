@@ -19,17 +19,17 @@ use crate::tables::{rows, run, with_tables};
 const NOV_30_2026: i64 = 1_795_996_800_000;
 const MINUTE_MS: i64 = 60_000;
 
-/// Half a day around the end of a month. Distances that are whole minutes meet the limit of half an hour exactly.
+/// Half a day around the end of a month. Most distances are whole tens of minutes, and so often half an hour exactly.
 fn any_event() -> impl Strategy<Value = PageEvent> {
-    let minute =
-        (0..12 * 60_i64, prop_oneof![Just(0), -2..3_i64]).prop_map(|(minute, ms)| minute * MINUTE_MS + ms);
+    let moment = (0..12 * 6_i64, prop_oneof![3 => Just(0), 1 => -2..3_i64])
+        .prop_map(|(tens, ms)| tens * 10 * MINUTE_MS + ms);
     let name = |prefix: &'static str, most: u8| {
         prop_oneof![Just(String::new()), (0..most).prop_map(move |number| format!("{prefix}{number}"))]
     };
     let names = (name("session ", 3), name("user ", 3), name("visitor ", 3), name("network ", 2));
     let kind = prop::sample::select(vec!["page_view", "link_click"]);
     let browser = prop::sample::select(vec!["", "Chrome", "Firefox"]);
-    (minute, names, kind, browser, 0..4_u32).prop_map(
+    (moment, names, kind, browser, 0..4_u32).prop_map(
         |(at, (session_id, user_id, domain, network), kind, browser, index)| PageEvent {
             event: kind.to_owned(),
             timestamp: NOV_30_2026 + 18 * 60 * MINUTE_MS + at,
