@@ -20,6 +20,9 @@ const week = [day(1), day(7)];
 const time = "TrackedEvents.derivedTstamp";
 const perDay = (measure) => ({ measures: [measure], timeDimensions: [{ dimension: time, granularity: "day", dateRange: week }] });
 
+// A limit that nobody else asks for, so that no answer to another is one to this.
+const unheardOf = () => 100 + Math.floor(Math.random() * 9_000);
+
 // GitLab's front end hands the client a transport of its own, and the client then sends `Authorization: undefined`.
 function construct(client) {
   if (!gitlab) {
@@ -171,6 +174,27 @@ const checks = {
     const compared = { measures: ["Visits.count"], timeDimensions: [{ dimension: "Visits.at", compareDateRange: [week, week] }] };
     assert.equal((await cube.sql(compared)).length, 2);
   },
+  async "a cache mode decides whether an answer may be an earlier one"(cube, version) {
+    const query = { measures: ["TrackedEvents.count"], limit: unheardOf() };
+    const told = async (cache) => (await cube.load(query, cache && { cache })).loadResponses[0].lastRefreshTime;
+    const first = await told();
+    assert.equal(await told(), first);
+    if (!version.startsWith("0.")) {
+      assert.equal(await told("must-revalidate"), first);
+      assert.ok((await told("no-cache")) > first);
+    }
+  },
+  async "subscribe tells of a result"(cube) {
+    // GitLab has no such endpoint.
+    if (gitlab) return;
+    const result = await new Promise((resolve, reject) => {
+      const subscription = cube.subscribe({ measures: ["TrackedEvents.count"] }, {}, (error, result) => {
+        subscription.unsubscribe();
+        error ? reject(error) : resolve(result);
+      });
+    });
+    assert.deepEqual(result.rawData(), [{ "TrackedEvents.count": "258" }]);
+  },
   async "errors come in Cube's words"(cube) {
     const refused = async (query) =>
       cube.load(query).then(
@@ -191,10 +215,8 @@ const checks = {
   },
   async "Continue wait is repeated until the slow query has ended"(cube, version) {
     const progress = [];
-    // No other run asks for the same, so that none finds this one's answer.
-    const limit = 100 + Math.floor(Math.random() * 9_000);
     const options = { progressCallback: (step) => progress.push(step.progressResponse.error) };
-    const result = await cube.load({ measures: ["Slow.rows", "Slow.waited"], limit }, options);
+    const result = await cube.load({ measures: ["Slow.rows", "Slow.waited"], limit: unheardOf() }, options);
     assert.deepEqual(result.rawData(), [{ "Slow.rows": "9", "Slow.waited": "0" }]);
     assert.ok(progress.length > 0 && progress.every((text) => text === "Continue wait"), JSON.stringify(progress));
   },
