@@ -16,6 +16,10 @@ pub(super) fn check(model: &Model, places: &Places<'_>, errors: &mut Vec<ModelEr
         return;
     }
     cycles(model, places, errors);
+    // What follows goes from member to member and would not end.
+    if errors.len() > before {
+        return;
+    }
     joins(model, places, errors);
     for cube in &model.cubes {
         let measures = cube.measures.iter().filter(|measure| measure.kind.is_calculation());

@@ -195,6 +195,10 @@ fn a_table_that_is_wholly_selected_is_that_table() {
 
 /// Fields of a cube and what is said of them.
 const REFUSED: &[(&str, &str)] = &[
+    (
+        "    sql_table: t\n    dimensions: [{name: a, type: string, sql: '{b}'}, {name: b, type: string, sql: '{a}'}]\n    pre_aggregations: [{name: p, dimensions: [a]}]",
+        "T.a: needs itself",
+    ),
     ("    sql_table: t\n    dimensions:\n      - {name: a, sql: a}", "t.yml:5: T.a: `type` is missing"),
     ("", "t.yml:2: T: must have either `sql` or `sql_table`"),
     ("    sql: SELECT 1\n    sql_table: t", "t.yml:2: T: must have either `sql` or `sql_table`"),
