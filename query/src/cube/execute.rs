@@ -126,8 +126,9 @@ impl Executor {
         if tables.is_empty() || age >= self.max_age {
             return age < self.remembered_for.min(self.max_age);
         }
-        let Some(then) = kept.fingerprint else { return false };
-        self.freshness.now().await.is_ok_and(|snapshot| snapshot.of(tables) == then)
+        // Looked at even where nothing was known, so that the answer that is read now can be kept with a fingerprint.
+        let now = self.freshness.now().await;
+        now.is_ok_and(|snapshot| kept.fingerprint == Some(snapshot.of(tables)))
     }
 
     fn board(&self, key: &Key, compiled: &Compiled) -> Passenger {

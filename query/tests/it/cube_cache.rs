@@ -10,13 +10,12 @@ use crate::app::{ALICE, TestApp, with_app};
 
 const LOAD: &str = "/api/v4/projects/42/product_analytics/request/load";
 
-/// Rows that take `seconds` to read, the same whatever is asked.
-fn slow_model(seconds: f64) -> (TempDir, ModelFolder) {
+/// A cube over one row that takes its time.
+fn slow_model(source: &str) -> (TempDir, ModelFolder) {
     let folder = tempfile::tempdir().unwrap();
-    let sql = format!("SELECT name, sleepEachRow({seconds}) AS slept FROM events LIMIT 1");
     let model = format!(
-        "cubes:\n  - name: Slow\n    sql: \"{sql}\"\n    measures:\n      - {{name: count, type: count}}\n      \
-         - {{name: slept, sql: slept, type: max}}\n    dimensions:\n      - {{name: name, sql: name, type: string, primary_key: true}}\n"
+        "cubes:\n  - name: Slow\n    sql: \"{source}\"\n    measures:\n      - {{name: slept, sql: slept, type: max}}\n    \
+         dimensions:\n      - {{name: name, sql: name, type: string, primary_key: true}}\n"
     );
     std::fs::write(folder.path().join("slow.yml"), model).unwrap();
     let path = folder.path().display().to_string();
@@ -61,10 +60,6 @@ fn modes_differ_in_what_they_take_from_the_cache() {
         // A look at the tables is remembered for longer than the test takes.
         let app = app.with_cube(CubeConfig { freshness_ms: 600_000, ..CubeConfig::default() });
         // The first answer was read when nobody had looked yet, so it is read again once.
-        while load(&app, &json!({"dimensions": ["InternalEvents.eventName"]}), "must-revalidate")
-            .await
-            .is_null()
-        {}
         for _ in 0..3 {
             assert_eq!(counted(&app, "must-revalidate").await, "1");
         }
@@ -81,8 +76,8 @@ fn modes_differ_in_what_they_take_from_the_cache() {
 #[test]
 fn a_client_is_told_to_ask_again_and_gets_the_same_run() {
     with_app("cube_continue_wait", |app| async move {
-        insert(&app).await;
-        let (_folder, model) = slow_model(1.5);
+        let (_folder, model) =
+            slow_model("SELECT toString(dummy) AS name, sleep(2.9) AS slept FROM system.one");
         let app = app.with_cube(CubeConfig {
             models: vec![model],
             continue_wait_ms: 200,
@@ -90,50 +85,56 @@ fn a_client_is_told_to_ask_again_and_gets_the_same_run() {
             ..CubeConfig::default()
         });
         let query = json!({"measures": ["Slow.slept"]});
-        for mode in ["no-cache", "stale-if-slow"] {
-            let mut waits = 0;
-            let answer = loop {
-                let answer = load(&app, &query, mode).await;
-                if answer != json!({"error": "Continue wait"}) {
-                    break answer;
-                }
-                waits += 1;
-                assert!(waits < 100, "the query never ends");
-                insert(&app).await;
-            };
-            assert!(waits >= 2 || mode == "stale-if-slow", "{waits}");
+        let mut waits = 0;
+        let answer = loop {
+            let answer = load(&app, &query, "no-cache").await;
+            if answer != json!({"error": "Continue wait"}) {
+                break answer;
+            }
+            waits += 1;
+            assert!(waits < 200, "the query never ends");
+        };
+        assert!(waits >= 1);
+        assert_eq!(answer["results"][0]["data"], json!([{"Slow.slept": "0"}]));
+        assert_eq!(answer["slowQuery"], false);
+        // The old answer is better than none where that is what was asked for; a busy machine may need a few tries.
+        for tries in 1.. {
+            let answer = load(&app, &query, "stale-if-slow").await;
             assert_eq!(answer["results"][0]["data"], json!([{"Slow.slept": "0"}]));
+            if answer["slowQuery"] == true && answer["results"][0]["slowQuery"] == true {
+                break;
+            }
+            assert!(tries < 20, "the old answer is never taken");
         }
-        // The old answer is better than none where that is what was asked for.
-        insert(&app).await;
-        let answer = load(&app, &query, "stale-if-slow").await;
-        assert_eq!((&answer["slowQuery"], &answer["results"][0]["slowQuery"]), (&json!(true), &json!(true)));
-        let answer = load(&app, &query, "must-revalidate").await;
-        assert_eq!(answer, json!({"error": "Continue wait"}));
-        app.sql("SYSTEM FLUSH LOGS").await;
+        let at_once = Instant::now();
+        let answer = load(&app, &query, "stale-while-revalidate").await;
+        assert_eq!(answer["results"][0]["data"], json!([{"Slow.slept": "0"}]));
+        assert!(at_once.elapsed() < Duration::from_secs(2), "it waited for a new answer");
     });
 }
 
 #[test]
 fn a_query_that_nobody_asks_for_is_cancelled() {
     with_app("cube_abandoned", |app| async move {
-        insert(&app).await;
-        let (_folder, model) = slow_model(2.9);
+        // By itself it ends at the limit on a query's time, after 30 s.
+        let (_folder, model) = slow_model(
+            "SELECT toString(number) AS name, sleepEachRow(0.987) AS slept FROM numbers(1000) SETTINGS max_block_size = 1",
+        );
         let app = app.with_cube(CubeConfig {
             models: vec![model],
-            continue_wait_ms: 50,
+            continue_wait_ms: 1_000,
             abandoned_after_ms: 100,
             ..CubeConfig::default()
         });
-        let answer = load(&app, &json!({"measures": ["Slow.count", "Slow.slept"]}), "no-cache").await;
+        let answer = load(&app, &json!({"measures": ["Slow.slept"]}), "no-cache").await;
         assert_eq!(answer, json!({"error": "Continue wait"}));
         let running = async || -> u64 {
-            let sql = "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow(2.9)%' AND query NOT LIKE '%system.processes%'";
+            let sql = "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow(0.987)%' AND query NOT LIKE '%system.processes%'";
             app.store.client().query(sql).fetch_one().await.unwrap()
         };
         let started = Instant::now();
         while running().await > 0 {
-            assert!(started.elapsed() < Duration::from_secs(60), "it goes on");
+            assert!(started.elapsed() < Duration::from_secs(20), "it goes on");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
