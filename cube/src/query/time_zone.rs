@@ -5,9 +5,13 @@ use std::sync::LazyLock;
 
 use jiff::tz::TimeZone;
 
+/// Files of the machine's time zone database that are no zone of IANA's: what they mean depends on the machine.
+const NO_ZONES: [&str; 3] = ["localtime", "posixrules", "Factory"];
+
 /// Every zone's name by the form that Cube compares: lower case, slashes as underscores.
 static NAMES: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
-    jiff::tz::db().available().map(|name| (comparable(name.as_str()), name.as_str().to_owned())).collect()
+    let known = jiff::tz::db().available().filter(|name| !NO_ZONES.contains(&name.as_str()));
+    known.map(|name| (comparable(name.as_str()), name.as_str().to_owned())).collect()
 });
 
 /// The zone of that name, and the name as the database spells it. `utc` and `america_new_york` are found, too, as Cube finds
