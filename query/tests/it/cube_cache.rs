@@ -113,33 +113,6 @@ fn a_client_is_told_to_ask_again_and_gets_the_same_run() {
     });
 }
 
-#[test]
-fn a_query_that_nobody_asks_for_is_cancelled() {
-    with_app("cube_abandoned", |app| async move {
-        // By itself it ends at the limit on a query's time, after 30 s.
-        let (_folder, model) = slow_model(
-            "SELECT toString(number) AS name, sleepEachRow(0.987) AS slept FROM numbers(1000) SETTINGS max_block_size = 1",
-        );
-        let app = app.with_cube(CubeConfig {
-            models: vec![model],
-            continue_wait_ms: 1_000,
-            abandoned_after_ms: 100,
-            ..CubeConfig::default()
-        });
-        let answer = load(&app, &json!({"measures": ["Slow.slept"]}), "no-cache").await;
-        assert_eq!(answer, json!({"error": "Continue wait"}));
-        let running = async || -> u64 {
-            let sql = "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow(0.987)%' AND query NOT LIKE '%system.processes%'";
-            app.store.client().query(sql).fetch_one().await.unwrap()
-        };
-        let started = Instant::now();
-        while running().await > 0 {
-            assert!(started.elapsed() < Duration::from_secs(20), "it goes on");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-}
-
 /// Prints what a load costs over its SQL, both over loopback and medians; asserts only what no noise explains.
 #[test]
 fn a_load_costs_little_more_than_its_sql() {
