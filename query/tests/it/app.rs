@@ -85,12 +85,12 @@ impl TestApp {
             })
             .collect();
         store.migrate(&migrations).await.unwrap();
-        Self::serve(store, DIRECTORY, CubeConfig::default())
+        Self::serve(store, DIRECTORY, always_fresh())
     }
 
     /// The same tables before another directory.
     pub fn with_directory(&self, yaml: &str) -> Self {
-        Self::serve(self.store.clone(), yaml, CubeConfig::default())
+        Self::serve(self.store.clone(), yaml, always_fresh())
     }
 
     /// The same tables behind another Cube API, whose tokens are signed with [`API_SECRET`].
@@ -99,11 +99,9 @@ impl TestApp {
     }
 
     fn serve(store: Store, directory: &str, cube: CubeConfig) -> Self {
-        // Rows that a test inserts between two requests shall be seen, unless it says otherwise.
-        let freshness_ms = if cube == CubeConfig::default() { 0 } else { cube.freshness_ms };
         let config = QueryConfig {
             external_url: "https://tally.example.com".to_owned(),
-            cube: CubeConfig { api_secret: API_SECRET.to_owned(), freshness_ms, ..cube },
+            cube: CubeConfig { api_secret: API_SECRET.to_owned(), ..cube },
             ..QueryConfig::default()
         };
         let metrics = QueryMetrics::register(&prometheus::Registry::new());
@@ -194,6 +192,11 @@ impl Answer {
     pub fn any_json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
+}
+
+/// Rows that a test inserts between two requests are seen at once.
+fn always_fresh() -> CubeConfig {
+    CubeConfig { freshness_ms: 0, ..CubeConfig::default() }
 }
 
 /// A token of Cube's own base path, as GitLab makes them.

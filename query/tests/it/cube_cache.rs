@@ -120,6 +120,7 @@ fn a_load_costs_little_more_than_its_sql() {
         app.sql("INSERT INTO events (event_id, name, timestamp, user_id, project_id) SELECT generateUUIDv4(), \
             concat('event_', toString(number % 50)), toDateTime64('2026-11-01 00:00:00', 3, 'UTC') + number, number % 1000, 42 FROM numbers(100000)")
             .await;
+        let app = app.with_cube(CubeConfig { freshness_ms: 200, ..CubeConfig::default() });
         let query = json!({
             "measures": ["InternalEvents.count", "InternalEvents.uniqueUsersCount"],
             "dimensions": ["InternalEvents.eventName"],
