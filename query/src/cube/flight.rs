@@ -78,6 +78,8 @@ impl Flights {
         let mut work = pin!(work);
         loop {
             tokio::select! {
+                // An outcome that is there counts, however late it is.
+                biased;
                 landing = &mut work => {
                     flight.landing.send_replace(Some(landing));
                     break;
@@ -305,9 +307,9 @@ mod tests {
     #[tokio::test]
     async fn an_outcome_that_nobody_fetches_is_dropped() {
         let (flights, key, slow) = (Flights::new(SOON), Key::from("k"), Slow::new());
-        slow.gate.add_permits(1);
         let passenger = flights.join(&key, || slow.run());
         assert!(passenger.wait_or_ask_again(Instant::now()).await.is_none());
+        slow.gate.add_permits(1);
         eventually("dropped", || slow.counts() == [1, 1] && flights.lock().is_empty()).await;
     }
 
