@@ -23,7 +23,10 @@ pub fn sql(model: &Model, request: &Request, tenant: i64) -> Result<Value, CubeE
 fn one(query: &Query, compiled: &Compiled) -> Value {
     let names = compiled.columns.iter().map(|column| (column.alias.clone(), column.key.clone().into()));
     let order = query.order.clone().unwrap_or_else(|| default_order(query));
-    let order = order.iter().map(|Order { id, descending }| json!({"id": id, "desc": descending}));
+    let order = order.into_iter().map(|Order { id, descending }| {
+        let direction = if descending { "desc" } else { "asc" };
+        (id, Value::from(direction))
+    });
     let used = compiled.pre_aggregations.iter().map(|used| {
         json!({
             "preAggregationId": format!("{}.{}", used.cube, used.name),
@@ -35,7 +38,7 @@ fn one(query: &Query, compiled: &Compiled) -> Value {
     });
     json!({
         "sql": [compiled.rows.sql, parameters(&compiled.rows)],
-        "order": order.collect::<Vec<_>>(),
+        "order": order.collect::<Map<String, Value>>(),
         "external": false,
         "dataSource": "default",
         "dbType": "clickhouse",

@@ -1,5 +1,49 @@
 //! The granularities of a time dimension in SQL: the bucket that an instant falls in, and the bucket as answers show it.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// A query's time zone in SQL.
+#[derive(Clone, Debug)]
+pub(crate) struct Zone {
+    /// A constant: its name.
+    pub sql: String,
+    /// Its clocks change by parts of hours or amid one. ClickHouse's hours go wrong there.
+    shifts_within_hours: bool,
+}
+
+/// The years whose clock changes say how a zone behaves: 2000 to 2037.
+const OBSERVED: [i64; 2] = [946_684_800, 2_145_916_800];
+
+/// What is known of zones by their names: to look at all their clock changes takes longer than to compile a query.
+static SHIFTS_WITHIN_HOURS: LazyLock<Mutex<HashMap<String, bool>>> = LazyLock::new(Mutex::default);
+
+impl Zone {
+    pub fn new(zone: &TimeZone, sql: String) -> Self {
+        let name = zone.iana_name().unwrap_or_default();
+        let mut known = SHIFTS_WITHIN_HOURS.lock().unwrap_or_else(PoisonError::into_inner);
+        let shifts_within_hours = match known.get(name) {
+            Some(known) => *known,
+            None => *known.entry(name.to_owned()).or_insert(shifts_within_hours(zone)),
+        };
+        Self { sql, shifts_within_hours }
+    }
+}
+
+fn shifts_within_hours(zone: &TimeZone) -> bool {
+    let [from, to] = OBSERVED.map(|second| Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH));
+    let mut before = zone.to_offset(from);
+    zone.following(from).take_while(|change| change.timestamp() < to).any(|change| {
+        let shift = i64::from(change.offset().seconds() - before.seconds());
+        let local = change.timestamp().as_second() + i64::from(before.seconds());
+        before = change.offset();
+        shift % 3600 != 0 || local % 3600 != 0
+    })
+}
+
 /// From fine to coarse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Granularity {
@@ -44,11 +88,17 @@ impl Granularity {
         }
     }
 
-    /// The bucket that the instant `sql` falls in, in the time zone that `zone` (SQL of a constant) names. Days and longer
-    /// are dates, so that a day whose midnight a clock change skips is a day like any other. Weeks start on Monday. An hour
-    /// that a clock change repeats is two buckets.
-    pub fn bucket(self, sql: &str, zone: &str) -> String {
-        self.bucket_of_local(&format!("toDateTime64({sql}, 3, {zone})"))
+    /// The bucket that the instant `sql` falls in. Days and longer are dates, so that a day whose midnight a clock change
+    /// skips is a day like any other. Weeks start on Monday. An hour that a clock change repeats is two buckets.
+    pub fn bucket(self, sql: &str, zone: &Zone) -> String {
+        let local = format!("toDateTime64({sql}, 3, {})", zone.sql);
+        if self == Self::Hour && zone.shifts_within_hours {
+            let offset = format!("timezoneOffset({local})");
+            let hour = format!("toStartOfHour(addSeconds(toDateTime64({sql}, 3, 'UTC'), {offset}))");
+            // The later of two hours of one name has the smaller offset.
+            return format!("tuple({hour}, -{offset})");
+        }
+        self.bucket_of_local(&local)
     }
 
     /// The bucket of a time that has its zone, or of a finer bucket of which this one consists.
@@ -89,15 +139,40 @@ impl Granularity {
     }
 
     /// A bucket as `YYYY-MM-DDTHH:mm:ss.SSS`, local and without a zone.
-    pub fn label(self, bucket: &str, zone: &str) -> String {
+    pub fn label(self, bucket: &str, zone: &Zone) -> String {
         if self >= Self::Day {
             return format!("concat(toString({bucket}), 'T00:00:00.000')");
         }
-        instant_label(bucket, zone)
+        if self == Self::Hour && zone.shifts_within_hours {
+            return instant_label(&format!("tupleElement({bucket}, 1)"), "'UTC'");
+        }
+        instant_label(bucket, &zone.sql)
     }
 }
 
 /// An instant as `YYYY-MM-DDTHH:mm:ss.SSS` in a time zone, without naming it.
 pub(super) fn instant_label(sql: &str, zone: &str) -> String {
     format!("replaceOne(toString(toDateTime64({sql}, 3, {zone})), ' ', 'T')")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_zones_shift_within_hours() {
+        for (name, expected) in [
+            ("Australia/Lord_Howe", true),
+            ("Pacific/Chatham", true),
+            ("America/Los_Angeles", false),
+            ("Asia/Kolkata", false),
+            ("Europe/Berlin", false),
+            ("UTC", false),
+        ] {
+            let zone = TimeZone::get(name).unwrap();
+            for _ in 0..2 {
+                assert_eq!(Zone::new(&zone, String::new()).shifts_within_hours, expected, "{name}");
+            }
+        }
+    }
 }

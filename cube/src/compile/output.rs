@@ -1,7 +1,7 @@
 //! The columns of an answer: what each groups and orders by, and how its values are shown.
 
 use super::Column;
-use super::granularity::{Granularity, instant_label};
+use super::granularity::{Granularity, Zone, instant_label};
 use super::members::cube_name;
 use super::rollup::Rollup;
 use super::writer::Writer;
@@ -81,7 +81,7 @@ impl Output<'_> {
     pub fn sql(
         &self,
         writer: &mut Writer<'_>,
-        zone: &str,
+        zone: &Zone,
         rollup: Option<&Rollup>,
     ) -> Result<String, CubeError> {
         match self {
@@ -98,20 +98,20 @@ impl Output<'_> {
                 let sql = writer.dimension(dimension)?;
                 // Cube 1.7 shows times without a granularity at whole seconds of the query's zone.
                 let is_time = dimension.kind == DimensionKind::Time;
-                Ok(if is_time { format!("toDateTime({sql}, {zone})") } else { sql })
+                Ok(if is_time { format!("toDateTime({sql}, {})", zone.sql) } else { sql })
             }
         }
     }
 
     /// A value of [`Self::sql`] as the answer shows it: a text or null.
-    pub fn shown(&self, model: &Model, sql: &str, zone: &str) -> String {
+    pub fn shown(&self, model: &Model, sql: &str, zone: &Zone) -> String {
         match self {
             Self::Bucket(_, granularity, _) => granularity.label(sql, zone),
             Self::Dimension(dimension) => match dimension.kind {
                 DimensionKind::String | DimensionKind::Geo => format!("toString({sql})"),
                 DimensionKind::Number => number(sql),
                 DimensionKind::Boolean => boolean(sql),
-                DimensionKind::Time => instant_label(sql, zone),
+                DimensionKind::Time => instant_label(sql, &zone.sql),
             },
             Self::Measure(measure) => match measure.kind {
                 // Cube has no zone for measures: their times are UTC.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tally_store::Parameter;
 
 use super::filter::Conditions;
+use super::granularity::Zone;
 use super::joins::JoinTree;
 use super::members::{cube_name, group_measures, is_on_groups, one_cube_measures, references};
 use super::output::{Output, columns, outputs};
@@ -78,15 +79,18 @@ impl<'m, 'q> Selection<'m, 'q> {
         Ok(writer.finish(sql))
     }
 
-    /// The query's zone as SQL.
-    fn zone(&self, writer: &mut Writer<'_>) -> String {
-        if is_utc(&self.query.zone) {
-            return "'UTC'".to_owned();
-        }
-        writer.bind_text(self.query.zone.iana_name().unwrap_or(&self.query.timezone))
+    /// The query's zone, which all parts of the SQL name alike.
+    fn zone(&self, writer: &mut Writer<'_>) -> Zone {
+        let zone = &self.query.zone;
+        let sql = if is_utc(zone) {
+            "'UTC'".to_owned()
+        } else {
+            writer.bind_text(zone.iana_name().unwrap_or(&self.query.timezone))
+        };
+        Zone::new(zone, sql)
     }
 
-    fn body(&self, writer: &mut Writer<'m>, zone: &str) -> Result<Body, CubeError> {
+    fn body(&self, writer: &mut Writer<'m>, zone: &Zone) -> Result<Body, CubeError> {
         if self.query.ungrouped {
             writer.measures = Measures::PerRow;
             return self.plain(writer, zone);
@@ -104,7 +108,7 @@ impl<'m, 'q> Selection<'m, 'q> {
         self.tree.joins.iter().map(|joined| joined.to.name.clone()).collect()
     }
 
-    fn plain(&self, writer: &mut Writer<'m>, zone: &str) -> Result<Body, CubeError> {
+    fn plain(&self, writer: &mut Writer<'m>, zone: &Zone) -> Result<Body, CubeError> {
         let mut values = Vec::new();
         for output in &self.outputs {
             values.push(output.sql(writer, zone, self.rollup.as_ref())?);
@@ -267,7 +271,7 @@ impl<'m> Selection<'m, '_> {
     fn side_by_side(
         &self,
         writer: &mut Writer<'m>,
-        zone: &str,
+        zone: &Zone,
         parts: &[Part<'m>],
     ) -> Result<Body, CubeError> {
         let measures: Vec<&Measure> = parts.iter().flat_map(|part| part.measures.iter().copied()).collect();
@@ -308,7 +312,7 @@ impl<'m> Selection<'m, '_> {
     fn part(
         &self,
         writer: &mut Writer<'m>,
-        zone: &str,
+        zone: &Zone,
         part: &Part<'m>,
         measures: &[&Measure],
     ) -> Result<String, CubeError> {

@@ -456,6 +456,28 @@ fn members_that_are_not_selected_order_nothing() {
     );
 }
 
+#[test]
+fn the_answer_to_sql_shows_its_order_parameters_and_rollup() {
+    let query = Query {
+        order: Some(vec![Order { id: "Orders.count".to_owned(), descending: true }]),
+        time_dimensions: vec![time(Some("day"), Some(days()))],
+        ..asked(&["Orders.count"], &[])
+    };
+    let request = crate::query::Request { kind: crate::query::QueryKind::Regular, queries: vec![query] };
+    insta::assert_json_snapshot!(sql(&shop(), &request, 42).unwrap());
+}
+
+#[test]
+fn hours_of_a_zone_that_shifts_by_half_of_one_are_local_hours() {
+    let query = Query {
+        zone: TimeZone::get("Australia/Lord_Howe").unwrap(),
+        time_dimensions: vec![time(Some("hour"), None)],
+        ..asked(&["Orders.total"], &[])
+    };
+    let text = shown(&compiled(&query).unwrap().rows);
+    insta::assert_snapshot!(text);
+}
+
 /// Texts of bytes that no SQL of the model has.
 fn foreign() -> impl Strategy<Value = String> {
     "[€§ß°]{1,6}(' OR 1=1 --)?[€§ß°]?"
