@@ -1,4 +1,4 @@
-//! Cancelling queries: each running query carries a mark in its text, and a thread of its own with a connection of
+//! Cancelling queries: each running query carries a mark in its text or its settings, and a thread of its own with a connection of
 //! its own kills the marked query when its reader has gone. The C API can't interrupt a call from outside.
 
 use std::{
@@ -10,10 +10,14 @@ use std::{
     time::Duration,
 };
 
+use super::execute::Request;
 use super::ffi::Connection;
 
 /// How long a kill may take to show before it is repeated: it misses a query that has not started yet.
 const REPEAT: Duration = Duration::from_millis(50);
+
+/// A setting that has no effect but to be seen.
+const LOG_COMMENT: &str = "log_comment";
 
 /// One query's fate, shared by its reader and its worker.
 #[derive(Debug)]
@@ -36,6 +40,13 @@ impl Ticket {
     /// A comment, unique in this process, to append to the query's text.
     pub fn mark(&self) -> &str {
         &self.mark
+    }
+
+    /// Puts the mark where it is seen of a query with parameters, too: the engine writes such a query anew, without comments.
+    pub fn mark_settings(&self, request: &mut Request) {
+        if !request.params.is_empty() && !request.settings.iter().any(|(name, _)| name == LOG_COMMENT) {
+            request.settings.push((LOG_COMMENT.to_owned(), self.mark.clone()));
+        }
     }
 
     pub fn is_cancelled(&self) -> bool {
@@ -109,7 +120,8 @@ fn receive(tickets: &Receiver<Arc<Ticket>>, open: bool, idle: bool) -> Result<Ar
 fn kill(connection: &mut Connection, ticket: &Ticket) {
     let mark = ticket.mark();
     let sql = format!(
-        "KILL QUERY WHERE endsWith(query, '{mark}') OR startsWith(query, '{mark}') ASYNC FORMAT Null"
+        "KILL QUERY WHERE endsWith(query, '{mark}') OR startsWith(query, '{mark}') OR Settings['{LOG_COMMENT}'] = '{mark}' \
+         ASYNC FORMAT Null"
     );
     if let Err(error) = connection.query(sql.as_bytes(), "Null", &[]) {
         tracing::warn!(error, "could not cancel a query");

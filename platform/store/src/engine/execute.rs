@@ -194,6 +194,7 @@ fn serve(
     ticket: &Ticket,
     output: &mut Output<'_>,
 ) -> Result<Counts, Stop> {
+    ticket.mark_settings(request);
     let Some(session) = request.session.clone() else {
         let mut connection = engine.connect()?;
         prepare(&mut connection, request)?;

@@ -22,6 +22,17 @@ async fn a_query_without_output_is_cancelled_when_its_client_goes() {
 }
 
 #[tokio::test]
+async fn a_query_with_parameters_is_cancelled_when_its_client_goes() {
+    let Some(engine) = shared() else { return };
+    let sql = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = {wanted:UInt64}";
+    let url = format!("{}/?param_wanted=20", engine.url());
+    let request = tokio::spawn(reqwest::Client::new().post(url).body(sql).send());
+    eventually("the query runs", || running(engine, "sipHash64(number) = %20")).await;
+    request.abort();
+    eventually("the query is gone", || async { !running(engine, "sipHash64(number) = %20").await }).await;
+}
+
+#[tokio::test]
 async fn a_stream_is_cancelled_when_its_reader_goes() {
     let Some(engine) = shared() else { return };
     let sql = "SELECT number + 18 FROM system.numbers";
