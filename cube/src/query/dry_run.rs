@@ -77,8 +77,8 @@ fn transformed(model: &Model, query: &Query) -> Result<Value, CubeError> {
         .chain(filtered.iter().copied())
         .chain(ids(&query.segments))
         .collect();
-    let measures: Vec<&str> = ids(&query.measures).collect();
-    let all_measures = distinct(measures.iter().copied().chain(measured));
+    let selected: Vec<&str> = ids(&query.measures).collect();
+    let all_measures = distinct(selected.iter().copied().chain(measured));
     let leaves = all_measures.iter().map(|id| leaves(model, id)).collect::<Result<Vec<_>, _>>()?;
     let leaf_ids = distinct(leaves.iter().flatten().map(|leaf| leaf.label.id.as_str()));
     let by_measure: Map<_, _> = all_measures
@@ -98,7 +98,7 @@ fn transformed(model: &Model, query: &Query) -> Result<Value, CubeError> {
         "sortedDimensions": sorted(grouped.iter().map(|id| (*id).to_owned())),
         "sortedTimeDimensions": rollup_times,
         "timeDimensions": times_as_is,
-        "measures": distinct(measures.iter().copied()),
+        "measures": distinct(selected.iter().copied()),
         "leafMeasureAdditive": leaves.iter().flatten().all(|leaf| is_additive(leaf)),
         "leafMeasures": leaf_ids,
         "leafMeasuresFullPaths": leaf_ids,
@@ -107,7 +107,7 @@ fn transformed(model: &Model, query: &Query) -> Result<Value, CubeError> {
             query.time_dimensions.iter().all(|time| time.granularity.is_some()),
         "allFiltersWithinSelectedDimensions":
             filtered.iter().all(|id| query.dimensions.iter().any(|dimension| dimension == id)),
-        "isAdditive": measures.iter().all(additive),
+        "isAdditive": selected.iter().all(additive),
         "hasMultipliedMeasures": has_multiplied_measures(model, query)?,
         "hasCumulativeMeasures": false,
         "windowGranularity": null,

@@ -163,7 +163,7 @@ fn typed(shown: &Value, now: &Zoned, refusal: &mut Option<CubeError>) -> Option<
     match operator(text(shown, "operator")) {
         Kind::Plain(operator) => Some(Filter::Member { member, operator, values }),
         kind => {
-            let filter = date_filter(kind, &member, &values, now);
+            let filter = date_filter(&kind, &member, &values, now);
             if filter.is_none() && refusal.is_none() {
                 *refusal = Some(date_refusal(&member));
             }
@@ -172,11 +172,11 @@ fn typed(shown: &Value, now: &Zoned, refusal: &mut Option<CubeError>) -> Option<
     }
 }
 
-fn date_filter(kind: Kind, member: &str, values: &[Option<String>], now: &Zoned) -> Option<Filter> {
+fn date_filter(kind: &Kind, member: &str, values: &[Option<String>], now: &Zoned) -> Option<Filter> {
     let zone = now.time_zone();
     let first = values.first()?.as_deref()?;
     let member = member.to_owned();
-    match kind {
+    match *kind {
         Kind::Range { negated } => {
             let last = values.get(1).map_or(Some(first), Option::as_deref)?;
             Some(Filter::Range { member, negated, range: DateRange::of_values(first, last, zone)? })

@@ -52,7 +52,9 @@ fn check_mixture(model: &Model, shown: &Value) -> Result<(), CubeError> {
         return Ok(());
     };
     let mut members = Vec::new();
-    filters.iter().for_each(|filter| collect_members(filter, &mut members));
+    for filter in filters {
+        collect_members(filter, &mut members);
+    }
     let measures = members.iter().filter(|id| model.measure(id).is_ok()).count();
     if measures != 0 && measures != members.len() {
         return Err(CubeError::User(format!(
@@ -111,7 +113,9 @@ fn date_filter_ids<'f>(filter: &'f Filter, ids: &mut Vec<&'f str>) {
     match filter {
         Filter::Range { member, .. } | Filter::Instant { member, .. } => ids.push(member),
         Filter::And(filters) | Filter::Or(filters) => {
-            filters.iter().for_each(|filter| date_filter_ids(filter, ids));
+            for filter in filters {
+                date_filter_ids(filter, ids);
+            }
         }
         Filter::Member { .. } => {}
     }

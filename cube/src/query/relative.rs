@@ -35,10 +35,16 @@ const UNITS: [(&str, Unit); 8] = [
 /// The longest text on either side of `from … to …`, in characters.
 const MAX_SIDE_LENGTH: usize = 50;
 
+/// The longest text that is looked into, in bytes: what a phrase means is asked anew at each of its words.
+const MAX_LENGTH: usize = 500_000;
+
 /// The first and the last millisecond that `text` names on the clock of `now`'s zone.
 pub(super) fn parse(text: &str, now: &Zoned) -> Result<[DateTime; 2], CubeError> {
     let text = text.to_lowercase();
     let too_far = || unreadable(&text);
+    if text.len() > MAX_LENGTH {
+        return Err(unreadable(&text));
+    }
     if let Some((direction, unit)) = named_unit(&text) {
         return units(now, unit, direction, direction).ok_or_else(too_far);
     }
@@ -50,15 +56,14 @@ pub(super) fn parse(text: &str, now: &Zoned) -> Result<[DateTime; 2], CubeError>
             return units(now, Unit::Day, days, days).ok_or_else(too_far);
         }
     }
-    let (first, last) = match between(&text)? {
-        Some((from, to)) => (
+    let (first, last) = if let Some((from, to)) = between(&text)? {
+        (
             english::parse(&from, now.datetime()).ok_or_else(|| unreadable(&from))?.start,
             english::parse(&to, now.datetime()).ok_or_else(|| unreadable(&to))?.start,
-        ),
-        None => {
-            let found = english::parse(&text, now.datetime()).ok_or_else(|| unreadable(&text))?;
-            (found.start, found.end.unwrap_or(found.start))
-        }
+        )
+    } else {
+        let found = english::parse(&text, now.datetime()).ok_or_else(|| unreadable(&text))?;
+        (found.start, found.end.unwrap_or(found.start))
     };
     let unit = exact_unit(&text);
     Ok([boundary(first, unit, End::First), boundary(last, unit, End::Last)])
@@ -303,6 +308,13 @@ mod tests {
         // The last "to" splits, be it inside of a word.
         assert_eq!(days("from now to october 5"), "Can't parse date: 'ber 5'");
         assert_eq!(days("last 99999999999999999999 days").split(':').next(), Some("Can't parse date"));
+    }
+
+    #[test]
+    fn long_texts_are_not_looked_into() {
+        let ago = |times: usize| format!("{}ago", "1 day ".repeat(times));
+        assert_eq!(days(&ago(80)), "2026-11-17 2026-11-17");
+        assert_eq!(days(&ago(90)), format!("Can't parse date: '{}'", ago(90)));
     }
 
     #[test]

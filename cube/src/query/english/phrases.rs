@@ -210,17 +210,17 @@ fn number(tokens: &Tokens<'_>, place: usize) -> Option<(f64, usize)> {
     match word {
         "half" => Some((0.5, place + 1 + article(place + 1))),
         "a" | "an" if tokens.is_word(place + 1, &["few"]) => Some((3.0, place + 2)),
-        "a" if tokens.is_word(place + 1, &["couple"]) => couple(tokens, place + 1),
+        "a" if tokens.is_word(place + 1, &["couple"]) => Some(couple(tokens, place + 1)),
         "a" | "an" | "the" => Some((1.0, place + 1)),
         "few" => Some((3.0, place + 1)),
         "several" => Some((7.0, place + 1)),
-        "couple" => couple(tokens, place),
+        "couple" => Some(couple(tokens, place)),
         _ => None,
     }
 }
 
-fn couple(tokens: &Tokens<'_>, place: usize) -> Option<(f64, usize)> {
-    Some((2.0, place + 1 + usize::from(tokens.is_word(place + 1, &["of"]))))
+fn couple(tokens: &Tokens<'_>, place: usize) -> (f64, usize) {
+    (2.0, place + 1 + usize::from(tokens.is_word(place + 1, &["of"])))
 }
 
 /// `2026-11-03`, perhaps with `T10:00`.
@@ -504,12 +504,11 @@ fn time_of_day(tokens: &Tokens<'_>, place: usize, reference: DateTime) -> Match 
     let has_prefix = tokens.is_word(place, &["at", "from"]);
     let place = place + usize::from(has_prefix);
     let moment = Moment::of(reference);
-    let (mut moment, place, is_clock) = match clock(tokens, place, moment) {
-        Some((moment, place)) => (moment, place, true),
-        None => {
-            let hour = tokens.digits(place).filter(|digits| digits.len() <= 2)?.parse().ok()?;
-            (moment.say_time(hour, 0), place + 1, false)
-        }
+    let (mut moment, place, is_clock) = if let Some((moment, place)) = clock(tokens, place, moment) {
+        (moment, place, true)
+    } else {
+        let hour = tokens.digits(place).filter(|digits| digits.len() <= 2)?.parse().ok()?;
+        (moment.say_time(hour, 0), place + 1, false)
     };
     let half = tokens.word(place).filter(|word| ["am", "pm"].contains(word));
     if tokens.is_sign(place, &['/']) && tokens.is_glued(place) {
