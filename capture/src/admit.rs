@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use tally_eventlog::Record;
 use tally_schemas::dead_letter::Origin;
 use tally_schemas::{DeadLetter, DropReason, Framing};
 use uuid::{Builder, Uuid};
 
+use crate::enrich::page;
 use crate::event::{Receipt, Refused};
 use crate::service::Inner;
 use crate::snowplow::parameters::Parameters;
@@ -19,6 +20,9 @@ const USUAL_RECORD_BYTES: usize = 768;
 
 /// Random bytes in a `UUIDv7`, next to its 48 bits of time.
 const RANDOM_BYTES_PER_ID: usize = 10;
+
+/// An event's parameters, their values not looked at.
+type RawParameters = BTreeMap<String, Box<RawValue>>;
 
 /// One event of a request.
 pub(crate) struct Posted<'r> {
@@ -109,9 +113,11 @@ fn records(buffer: &Bytes, ends: &[(usize, Option<Uuid>)], received_at: i64) -> 
 pub(crate) fn dead_letters(
     capture: &Inner,
     endpoint: &'static str,
-    received_at: i64,
+    app_id: &str,
+    receipt: &Receipt<'_>,
     set_aside: &[(&str, Refused)],
 ) -> Vec<Record> {
+    let received_at = receipt.received_at;
     let letters = set_aside.iter().map(|(text, refused)| {
         let letter = DeadLetter {
             id: new_id(capture, received_at),
@@ -119,7 +125,7 @@ pub(crate) fn dead_letters(
             detail: refused.detail.clone(),
             origin: Origin::Request { endpoint: endpoint.to_owned() },
             recorded_at: received_at,
-            payload: without_person(capture, text).into_bytes(),
+            payload: without_person(capture, app_id, receipt, text).into_bytes(),
         };
         let mut value = Vec::with_capacity(letter.payload.len() + USUAL_RECORD_BYTES);
         letter.encode_framed(Framing::default(), &mut value);
@@ -128,23 +134,45 @@ pub(crate) fn dead_letters(
     letters.collect()
 }
 
-/// The event's parameters with no more of its address and user than may be kept.
-fn without_person(capture: &Inner, text: &str) -> String {
-    let Ok(Value::Object(mut parameters)) = serde_json::from_str::<Value>(text) else {
+/// The event's parameters with no more of its address and user than may be kept. Values are looked at one by one, since
+/// one that nobody can read may stand beside a user's id.
+fn without_person(capture: &Inner, app_id: &str, receipt: &Receipt<'_>, text: &str) -> String {
+    if !text.starts_with(['{', '[']) {
         return text.to_owned();
-    };
+    }
+    // Of what can't be taken apart nobody knows whom it names.
+    let Ok(mut parameters) = serde_json::from_str::<RawParameters>(text) else { return String::new() };
     let privacy = &capture.builder.privacy;
-    if let Some(address) = parameters.get("ip").and_then(Value::as_str) {
-        let kept = address.parse().ok().and_then(|address| privacy.address(address));
-        let kept = kept.map(|address| Value::from(address.to_string()));
-        parameters.insert("ip".to_owned(), kept.unwrap_or_default());
+    let of_anonymous = ["nuid", "tnuid"].into_iter().filter(|_| receipt.is_anonymous);
+    for name in of_anonymous {
+        replace(&mut parameters, name, |_| None);
     }
-    if let Some(user_id) = parameters.get("uid").and_then(Value::as_str) {
-        let key = parameters.get("aid").and_then(Value::as_str).unwrap_or_default();
-        let project_id = capture.project_of_key(key).unwrap_or(0);
-        parameters.insert("uid".to_owned(), privacy.user_id(project_id, user_id).into());
+    replace(&mut parameters, "ip", |text| {
+        let address = text.parse().ok().filter(|_| !receipt.is_anonymous);
+        address.and_then(|address| privacy.address(address)).map(|address| address.to_string())
+    });
+    for name in ["url", "refr"] {
+        replace(&mut parameters, name, |text| Some(page::parse(text).0.into_owned()));
     }
-    Value::Object(parameters).to_string()
+    let key = parameters.get("aid").map(|key| scalar(key)).filter(|key| !key.is_empty());
+    let project_id = capture.project_of_key(key.as_deref().unwrap_or(app_id)).unwrap_or(0);
+    replace(&mut parameters, "uid", |user_id| Some(privacy.user_id(project_id, user_id)));
+    serde_json::to_string(&parameters).expect("texts become JSON")
+}
+
+/// Puts what may be kept of a parameter in its place, null for nothing; as it came where that is all of it.
+fn replace(parameters: &mut RawParameters, name: &str, kept_of: impl FnOnce(&str) -> Option<String>) {
+    let Some(value) = parameters.get_mut(name) else { return };
+    let text = scalar(value);
+    let kept = kept_of(&text);
+    if kept.as_ref() != Some(&text) {
+        *value = to_raw_value(&kept).expect("a text becomes JSON");
+    }
+}
+
+/// The text of a text, and of a number, or of what should not be there, its JSON.
+fn scalar(value: &RawValue) -> String {
+    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
 
 /// A `UUIDv7`: ids made later sort later.

@@ -23,12 +23,11 @@ pub(crate) async fn append(
     let results = timeout(limit, capture.log.append(topic, records)).await;
     capture.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
     let error = match results {
-        Ok(results) => match results.into_iter().find_map(Result::err) {
-            None => return Ok(()),
-            Some(error) => error,
-        },
-        Err(_) => AppendError::Unavailable(format!("no acknowledgement within {} s", limit.as_secs())),
+        // Where some may be taken later the request is to come again, whatever becomes of the others.
+        Ok(results) => results.into_iter().filter_map(Result::err).max_by_key(AppendError::is_retriable),
+        Err(_) => Some(AppendError::Unavailable(format!("no acknowledgement within {} s", limit.as_secs()))),
     };
+    let Some(error) = error else { return Ok(()) };
     capture.metrics.append_failures.inc();
     tracing::warn!(topic, %error, "the log did not take a tracker's records");
     Err(match error {

@@ -7,6 +7,8 @@
 //! | 400, 422 | final: nothing of it was kept, and sending again would not help; counted by drop reason |
 //! | 408, 429, 503 | not now: the tracker keeps the events and sends them again, which counts once |
 
+use std::mem;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -130,14 +132,21 @@ async fn keep(
             }
         };
     }
-    let now = visit.now;
+    // Letters take room, too: they go to the account of a key that came with them.
+    let mut letters_to_charge = u32::try_from(set_aside.len()).unwrap_or(u32::MAX);
     for (project_id, events) in by_project {
-        capture.budget.charge(project_id, events, now).map_err(Refusal::Api)?;
+        let charged = events.saturating_add(mem::take(&mut letters_to_charge));
+        capture.budget.charge(project_id, charged, visit.now).map_err(Refusal::Api)?;
     }
     let count = records.len() as u64;
-    let letters = dead_letters(capture, endpoint, now.as_millisecond(), &set_aside);
+    let letters = dead_letters(capture, endpoint, &visit.app_id, &visit.receipt(), &set_aside);
+    // Letters first: once the events are there nothing can fail any more, and what has no id of its own is not sent again.
+    match append(capture, topics::DEAD_LETTERS, letters).await {
+        // One that is longer than the log takes must not spoil the events beside it. It is counted below.
+        Ok(()) | Err(ApiError::PayloadTooLarge { .. }) => {}
+        Err(error) => return Err(Refusal::of_body(capture, error)),
+    }
     append(capture, topics::PAGE_EVENTS, records).await.map_err(|error| Refusal::of_body(capture, error))?;
-    append(capture, topics::DEAD_LETTERS, letters).await.map_err(|error| Refusal::of_body(capture, error))?;
     capture.metrics.events.inc_by(count);
     count_drops(capture, &set_aside);
     Ok(())

@@ -46,6 +46,8 @@ projects:
 pub struct TestLog {
     taken: Mutex<Vec<(String, Record)>>,
     pub fault: Mutex<Option<AppendError>>,
+    /// The topic whose appends fail; all where it is `None`.
+    pub faulty_topic: Mutex<Option<&'static str>>,
 }
 
 #[async_trait]
@@ -55,7 +57,8 @@ impl EventLog for TestLog {
     }
 
     async fn append(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Appended, AppendError>> {
-        let fault = self.fault.lock().clone();
+        let is_faulty = self.faulty_topic.lock().is_none_or(|faulty| faulty == topic);
+        let fault = self.fault.lock().clone().filter(|_| is_faulty);
         let append = |record| match &fault {
             Some(error) => Err(error.clone()),
             None => {

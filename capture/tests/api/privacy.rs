@@ -91,3 +91,49 @@ async fn user_ids_become_pseudonyms_wherever_they_are_kept() {
     let letter = String::from_utf8(app.dead_letters()[0].payload.clone()).unwrap();
     assert!(letter.contains(&event.user_id) && !letter.contains("alice"), "{letter}");
 }
+
+#[tokio::test]
+async fn a_dead_letter_names_nobody_whom_its_event_would_not_have_named() {
+    let mut key = tempfile::NamedTempFile::new().unwrap();
+    writeln!(key, "an operator's secret").unwrap();
+    let app = App::with(|config| {
+        config.privacy.user_id = UserIdPolicy::Pseudonymise;
+        config.privacy.pseudonym_key_file = key.path().to_owned();
+    });
+    let url = "https://alice:secret@shop.example/cart";
+    let events = [
+        r#"{"uid":"alice","ip":"203.0.113.9","aid":"site-key"}"#.to_owned(),
+        r#"{"uid":4711,"ip":["203.0.113.9"],"aid":"site-key"}"#.to_owned(),
+        r#"{"uid":["alice"],"aid":"site-key"}"#.to_owned(),
+        r#"{"uid":"alice","vid":1e999,"ip":"203.0.113.9"}"#.to_owned(),
+        r#"{"uid":"alice","page":"\ud800","deep":DEEP}"#
+            .replace("DEEP", &format!("{}{}", "[".repeat(200), "]".repeat(200))),
+        format!(r#"{{"aid":"site-key","url":"{url}","refr":"{url}"}}"#),
+        r#"[{"uid":"alice"}]"#.to_owned(),
+        r#"{"\ud800":1,"uid":"alice"}"#.to_owned(),
+    ];
+    let body = payload(&[json!({"e": "pv"}), json!("EVENTS")]).replace(r#""EVENTS""#, &events.join(","));
+    assert_eq!(app.post_body(body).await.status, 200);
+    let letters = app.dead_letters();
+    assert_eq!(letters.len(), events.len());
+    for letter in letters {
+        let kept = String::from_utf8(letter.payload).unwrap();
+        for secret in ["alice", "4711", "203.0.113.9", "secret"] {
+            assert!(!kept.contains(secret), "{kept}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_who_asks_for_anonymity_has_neither_address_nor_visitor() {
+    let app = App::with(|config| config.privacy.ip_address = AddressPolicy::Keep);
+    let refused =
+        json!({"e": "xx", "ip": "198.51.100.9", "tnuid": "visitor", "nuid": "other", "uid": "alice"});
+    let body = payload(&[json!({"e": "pv"}), refused]);
+    let request = Request::post(POST).header("sp-anonymous", "*").body(Body::from(body)).unwrap();
+    assert_eq!(app.send(request).await.status, 200);
+    let kept: serde_json::Value = serde_json::from_slice(&app.dead_letters()[0].payload).unwrap();
+    let expected =
+        json!({"e": "xx", "ip": null, "tnuid": null, "nuid": null, "uid": "alice", "aid": "site-key"});
+    assert_eq!(kept, expected);
+}

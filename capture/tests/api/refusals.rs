@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use tally_eventlog::AppendError;
-use tally_schemas::DropReason;
 use tally_schemas::dead_letter::Origin;
+use tally_schemas::{DropReason, topics};
 
 use crate::app::{App, POST, payload};
 
@@ -89,6 +89,31 @@ async fn what_the_log_does_not_take_is_to_come_again() {
     *app.log.fault.lock() = None;
     assert_eq!(app.post(&[json!({"e": "pv"})]).await.status, 200);
     assert_eq!(app.events().len(), 1);
+}
+
+#[tokio::test]
+async fn letters_are_kept_before_events_and_one_that_is_too_long_spoils_none() {
+    let app = App::new();
+    *app.log.faulty_topic.lock() = Some(topics::DEAD_LETTERS);
+    *app.log.fault.lock() = Some(AppendError::Unavailable("away".to_owned()));
+    let events = [json!({"e": "pv"}), json!({"e": "xx"})];
+    assert_eq!(app.post(&events).await.status, 503);
+    assert!(app.events().is_empty(), "the tracker sends it again, and it has no id to be known by");
+    *app.log.fault.lock() = Some(AppendError::TooLarge { bytes: 2, limit: 1 });
+    assert_eq!(app.post(&events).await.status, 200);
+    assert_eq!((app.events().len(), app.dropped("invalid")), (1, 1.0));
+}
+
+#[tokio::test]
+async fn what_is_set_aside_counts_for_the_budget_of_the_key_that_it_came_with() {
+    let app = App::with(|config| {
+        config.max_events = 3;
+        config.events_per_key = 3;
+    });
+    let events = [json!({"e": "pv"}), json!({"e": "xx"})];
+    assert_eq!(app.post(&events).await.status, 200);
+    assert_eq!(app.post(&events).await.status, 429);
+    assert_eq!((app.events().len(), app.dead_letters().len()), (1, 1));
 }
 
 #[tokio::test]
