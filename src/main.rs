@@ -52,7 +52,7 @@ async fn serve(command: Command) -> Result<()> {
         Command::Internal(args) => commands::services::internal(args).await,
         Command::Token(command) => commands::token::run(command).await,
         Command::Directory(command) => commands::directory::run(command).await,
-        Command::Ping(args) => commands::ping::run(args).await,
+        Command::Ping(args) => Box::pin(commands::ping::run(args)).await,
         Command::Collect(args) => commands::collect::run(args).await,
         Command::Sessions(command) => commands::sessions::run(command).await,
         Command::Store(args) => commands::store::run(args).await,

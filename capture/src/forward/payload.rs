@@ -1,6 +1,8 @@
 //! A tracked event as Snowplow's tracker protocol has it: the structured event that GitLab's own tracking makes of an internal
 //! event, with GitLab's two contexts.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -45,7 +47,7 @@ pub(super) struct SnowplowEvent {
 
 impl SnowplowEvent {
     pub fn of(event: &TrackedEvent<'_>, app_id: &str) -> Self {
-        let field = |name: &str| event.property(name)?.text().map(|text| text.into_owned());
+        let field = |name: &str| event.property(name)?.text().map(Cow::into_owned);
         Self {
             e: "se",
             eid: event.event_id.to_string(),

@@ -102,16 +102,15 @@ impl Executor {
                 self.count("stale");
                 Ok(Fetched { rows: kept.rows.clone(), is_stale: false })
             }
-            CacheMode::StaleIfSlow => match flight.wait_until(deadline).await {
-                Some(landing) => {
+            CacheMode::StaleIfSlow => {
+                if let Some(landing) = flight.wait_until(deadline).await {
                     self.count("revalidated");
                     fresh(Some(landing))
-                }
-                None => {
+                } else {
                     self.count("stale");
                     Ok(Fetched { rows: kept.rows.clone(), is_stale: true })
                 }
-            },
+            }
             CacheMode::MustRevalidate | CacheMode::NoCache => {
                 self.count("revalidated");
                 fresh(flight.wait_or_ask_again(deadline).await)

@@ -81,9 +81,9 @@ pub(super) async fn change<T: Send>(
 ) -> Result<T, ApiError> {
     let decide = |directory: &DirectoryState| {
         let project = directory.project(project_id).ok_or(NO_PROJECT)?;
-        let mut changed = Project::clone(project);
-        let answer = change(directory, &mut changed.product_analytics)?;
-        let changes = if **project == changed { Vec::new() } else { vec![Change::Project(changed)] };
+        let mut next = Project::clone(project);
+        let answer = change(directory, &mut next.product_analytics)?;
+        let changes = if **project == next { Vec::new() } else { vec![Change::Project(next)] };
         Ok((answer, changes))
     };
     state.access.directory.transact(state.access.clock.now(), decide).await.map_err(|error| match error {
