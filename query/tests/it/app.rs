@@ -112,7 +112,7 @@ impl TestApp {
             Deps { definitions: Arc::clone(&DEFINITIONS), access, warehouse: warehouse.clone(), metrics };
         let state = QueryState::new(config, deps).unwrap_or_else(|error| panic!("{error}"));
         let router = with_fallbacks(router(state.clone()).0);
-        Self { store, warehouse, directory, router, state }
+        Self { store, warehouse, directory, state, router }
     }
 
     /// The full payload over the definitions below, as of `NOW`.
