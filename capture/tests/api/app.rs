@@ -59,12 +59,12 @@ impl EventLog for TestLog {
     async fn append(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Appended, AppendError>> {
         let is_faulty = self.faulty_topic.lock().is_none_or(|faulty| faulty == topic);
         let fault = self.fault.lock().clone().filter(|_| is_faulty);
-        let append = |record| match &fault {
-            Some(error) => Err(error.clone()),
-            None => {
-                self.taken.lock().push((topic.to_owned(), record));
-                Ok(Appended { partition: 0, offset: 0 })
+        let append = |record| {
+            if let Some(error) = &fault {
+                return Err(error.clone());
             }
+            self.taken.lock().push((topic.to_owned(), record));
+            Ok(Appended { partition: 0, offset: 0 })
         };
         records.into_iter().map(append).collect()
     }
