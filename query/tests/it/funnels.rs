@@ -205,6 +205,9 @@ fn day_text(day: i64) -> String {
     format!("{}T00:00:00.000", time.strftime("%Y-%m-%d"))
 }
 
+/// A funnel's name, steps, and seconds to convert.
+type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], i64);
+
 #[test]
 fn a_funnels_numbers_are_those_of_trying_every_entry() {
     with_app("funnels_numbers", |app| async move {
@@ -213,7 +216,7 @@ fn a_funnels_numbers_are_those_of_trying_every_entry() {
         let acts = acts(&mut numbers, 600, 6, 12);
         insert(&app, 42, &acts).await;
         insert(&app, 43, &acts[..100]).await;
-        let cases: [(&str, &[(&str, &str)], i64); 6] = [
+        let cases: [Case<'_>; 6] = [
             ("plain", &[("pageview", "/a"), ("pageview", "/b"), ("event", "buy")], 6 * 3_600),
             (
                 "over_days",
