@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     /// Longer than any test takes.
-    const NEVER: Duration = Duration::from_secs(3600);
+    const NEVER: Duration = Duration::from_hours(1);
     /// So soon that it is waited for.
     const SOON: Duration = Duration::from_millis(20);
 
@@ -247,7 +247,7 @@ mod tests {
     async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         let started = Instant::now();
         while !holds() {
-            assert!(started.elapsed() < Duration::from_secs(60), "never {what}");
+            assert!(started.elapsed() < Duration::from_mins(1), "never {what}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -326,7 +326,7 @@ mod tests {
     async fn a_run_that_panics_is_an_error_and_leaves_nothing() {
         let (flights, key) = (Flights::new(NEVER), Key::from("k"));
         let passenger = flights.join(&key, || async { panic!("on purpose") });
-        let landing = passenger.wait_until(Instant::now() + Duration::from_secs(60)).await;
+        let landing = passenger.wait_until(Instant::now() + Duration::from_mins(1)).await;
         assert!(matches!(landing, Some(Err(_))), "{landing:?}");
         assert!(flights.lock().is_empty());
     }
