@@ -77,7 +77,7 @@ fn cube(name: &str, source: Source) -> Cube {
     };
     let declaration = format!(
         r#"cubes:
-  - name: {name}
+  - name: "{name}"
     sql: "SELECT {{TENANT}}"
     measures:
       - name: count
@@ -135,7 +135,8 @@ pub fn rows(funnel: &Funnel) -> Sql {
         write(text(if index == 0 { "arrayElement([" } else { ", " }));
         write(Piece::Value(step.name.clone()));
     }
-    let later_steps: String = (2..=funnel.steps.len()).map(|step| format!(", step = {step}")).collect();
+    let later_steps: Vec<String> = (2..=funnel.steps.len()).map(|step| format!(", step = {step}")).collect();
+    let later_steps = later_steps.concat();
     write(text(&format!(
         "], step) AS step_name \
          FROM (SELECT visitor, entry_day, \
@@ -273,5 +274,13 @@ mod tests {
             assert!(sql.0.contains(&Piece::Tenant), "{}", cube.name);
         }
         assert!(funnel_cubes(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_funnel_may_be_called_what_yaml_takes_for_a_value() {
+        for name in ["null", "true", "false", "nan", "inf", "e1", "yes"] {
+            let cubes = funnel_cubes(&[funnel(name, vec![step(Action::Event, "x")])]);
+            assert_eq!(cubes.last().map(|cube| cube.name.as_str()), Some(name));
+        }
     }
 }
