@@ -46,7 +46,7 @@ pub fn project_of(token: &str, secret: &[u8], now: Timestamp) -> Result<i64, Tok
     if !is_in_force(&claims, now) {
         return Err(TokenError::Invalid);
     }
-    project(&claims).filter(|id| *id > 0).ok_or(TokenError::NoProject)
+    project(&claims)
 }
 
 /// `exp` and `nbf` are optional, and numbers where they are there.
@@ -59,13 +59,20 @@ fn is_in_force(claims: &Value, now: Timestamp) -> bool {
     holds("exp", &|end| now < end) && holds("nbf", &|begin| begin <= now)
 }
 
-fn project(claims: &Value) -> Option<i64> {
-    let by_id = claims.get("project_id").and_then(|id| match id {
+/// The one project that the claims name. A claim that is null isn't there, and an `appId` of another form is no project's.
+/// Whoever signs two that disagree has made a mistake, and which of them is meant is not for us to guess.
+fn project(claims: &Value) -> Result<i64, TokenError> {
+    let by_id = claims.get("project_id").filter(|id| !id.is_null()).map(|id| match id {
         Value::String(id) => id.parse().ok(),
         id => id.as_i64(),
     });
-    let app_id = || claims.get("appId")?.as_str()?.strip_prefix(APP_ID_PREFIX)?.parse().ok();
-    by_id.or_else(app_id)
+    let app_id = claims.get("appId").and_then(Value::as_str).and_then(|id| id.strip_prefix(APP_ID_PREFIX));
+    let by_app = app_id.map(|id| id.parse().ok());
+    let named: Option<i64> = match (by_id, by_app) {
+        (Some(by_id), Some(by_app)) if by_id != by_app => return Err(TokenError::Invalid),
+        (by_id, by_app) => by_id.or(by_app).flatten(),
+    };
+    named.filter(|id| *id > 0).ok_or(TokenError::NoProject)
 }
 
 #[cfg(test)]
@@ -99,7 +106,9 @@ mod tests {
         for algorithm in ALGORITHMS {
             for claims in [
                 json!({"appId": "gitlab_project_7"}),
-                json!({"project_id": 7, "appId": "gitlab_project_8"}),
+                json!({"project_id": 7, "appId": "gitlab_project_7"}),
+                json!({"project_id": 7, "appId": "a dashboard"}),
+                json!({"project_id": null, "appId": "gitlab_project_7"}),
                 json!({"project_id": "7", "iat": NOW + 1000, "exp": NOW + 1, "nbf": NOW}),
             ] {
                 assert_eq!(accepted(&signed(algorithm, &claims, "secret")), Ok(7), "{claims}");
@@ -122,6 +131,9 @@ mod tests {
             sign(&json!({"project_id": 7, "exp": NOW})),
             sign(&json!({"project_id": 7, "exp": "tomorrow"})),
             sign(&json!({"project_id": 7, "nbf": NOW + 1})),
+            sign(&json!({"project_id": 7, "appId": "gitlab_project_8"})),
+            sign(&json!({"project_id": "x", "appId": "gitlab_project_7"})),
+            sign(&json!({"project_id": 7, "appId": "gitlab_project_"})),
         ] {
             assert_eq!(accepted(&token), Err(TokenError::Invalid), "{token}");
         }
