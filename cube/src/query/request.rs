@@ -12,6 +12,10 @@ use super::{
 };
 use crate::{CubeError, Model};
 
+/// How many queries one request may hold, compared ranges or blended parts. They run beside each other, and their rows are in
+/// memory together.
+const MAX_QUERIES: usize = 100;
+
 /// Parses, checks and normalizes what a request asks, as Cube 1.7 does. `now` is what relative dates are relative to.
 ///
 /// # Errors
@@ -20,7 +24,10 @@ use crate::{CubeError, Model};
 pub fn parse(model: &Model, body: &Body, now: Timestamp, limits: &Limits) -> Result<Request, CubeError> {
     let sent = js::value(&decode(body.query.as_ref())?);
     let (kind, parts) = match sent {
-        Value::Array(parts) => (QueryKind::Blending, parts),
+        Value::Array(parts) => {
+            check_number(&parts)?;
+            (QueryKind::Blending, parts)
+        }
         single => match compared_ranges(&single)? {
             Some(parts) => (QueryKind::CompareDateRange, parts),
             None => (QueryKind::Regular, vec![single]),
@@ -75,7 +82,16 @@ fn compared_ranges(query: &Value) -> Result<Option<Vec<Value>>, CubeError> {
     let Value::Array(ranges) = ranges_of_one else {
         return Err(type_error("queryCompareDateRange.map is not a function"));
     };
+    // Each range takes a copy of all the rest.
+    check_number(ranges)?;
     Ok(Some(ranges.iter().map(|range| with_range(query, place, range)).collect()))
+}
+
+fn check_number(parts: &[Value]) -> Result<(), CubeError> {
+    if parts.len() <= MAX_QUERIES {
+        return Ok(());
+    }
+    Err(CubeError::Invalid(format!("A request may hold at most {MAX_QUERIES} queries")))
 }
 
 /// The query with `range` in its time dimension at `place` in the place of the compared ranges.

@@ -51,10 +51,12 @@ fn refusal(query: Value) -> String {
 }
 
 /// `a` and the given field.
+#[allow(clippy::needless_pass_by_value, reason = "it is written in place")]
 fn with(field: &str, value: Value) -> Value {
     json!({"measures": ["T.a"], field: value})
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "they are written in place")]
 fn with_filter(operator: &str, values: Value) -> Value {
     with("filters", json!([{"member": "T.t", "operator": operator, "values": values}]))
 }
@@ -325,6 +327,22 @@ fn a_comparison_of_no_ranges_has_no_dry_run() {
         json!({"dimensions": ["compareDateRange"], "queryType": "compareDateRangeQuery"})
     );
     assert_eq!(dry_run(&model(), &request).unwrap_err().status(), 500);
+}
+
+#[test]
+fn a_request_holds_a_bounded_number_of_queries() {
+    let compared = |number: usize| {
+        let ranges = vec!["today"; number];
+        with("timeDimensions", json!([{"dimension": "T.t", "compareDateRange": ranges}]))
+    };
+    let time = json!([{"dimension": "T.t", "granularity": "day"}]);
+    let blended = |number: usize| Value::from(vec![with("timeDimensions", time.clone()); number]);
+    for sent in [compared(100), blended(100)] {
+        assert_eq!(request(sent).unwrap().queries.len(), 100);
+    }
+    for sent in [compared(101), blended(101)] {
+        assert_eq!(refusal(sent), "A request may hold at most 100 queries");
+    }
 }
 
 #[test]
