@@ -102,26 +102,67 @@ impl Models {
     }
 }
 
+/// Every folder is read over what is there before it, whose cubes its own may refer to or replace; the projects' own folders
+/// over everybody's.
 fn load(folders: &[ModelFolder]) -> Result<Loaded, ModelErrors> {
     let mut errors = Vec::new();
     let mut shared = Model::built_in();
-    let mut of_projects: BTreeMap<i64, Model> = BTreeMap::new();
-    for folder in folders {
-        let ownership = folder.project.map_or(Ownership::Shared, Ownership::Project);
-        match Model::load_folder(Path::new(&folder.path), ownership) {
-            Ok(model) => match folder.project {
-                None => shared = shared.with(&model),
-                Some(project) => {
-                    let own = of_projects.entry(project).or_default();
-                    *own = own.with(&model);
-                }
-            },
+    for folder in folders.iter().filter(|folder| folder.project.is_none()) {
+        match shared.with_folder(Path::new(&folder.path), Ownership::Shared) {
+            Ok(model) => shared = model,
+            Err(found) => errors.extend(found.0),
+        }
+    }
+    // What everybody's folders lack would look like mistakes of the projects' own.
+    if !errors.is_empty() {
+        return Err(ModelErrors(errors));
+    }
+    let mut own: BTreeMap<i64, Model> = BTreeMap::new();
+    for (folder, project) in folders.iter().filter_map(|folder| Some((folder, folder.project?))) {
+        let before = own.get(&project).unwrap_or(&shared);
+        match before.with_folder(Path::new(&folder.path), Ownership::Project(project)) {
+            Ok(model) => drop(own.insert(project, model)),
             Err(found) => errors.extend(found.0),
         }
     }
     if !errors.is_empty() {
         return Err(ModelErrors(errors));
     }
-    let own = of_projects.into_iter().map(|(project, own)| (project, NumberedModel::new(shared.with(&own))));
+    let own = own.into_iter().map(|(project, model)| (project, NumberedModel::new(model)));
     Ok(Loaded { own: own.collect(), shared: NumberedModel::new(shared), with_funnels: Mutex::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_texts(texts: &[(&str, Option<i64>)]) -> Result<Loaded, String> {
+        let folders: Vec<_> = texts.iter().map(|_| tempfile::tempdir().unwrap()).collect();
+        let described = folders.iter().zip(texts).map(|(folder, (text, project))| {
+            std::fs::write(folder.path().join("model.yml"), text).unwrap();
+            ModelFolder { path: folder.path().display().to_string(), project: *project }
+        });
+        load(&described.collect::<Vec<_>>()).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn cubes_of_a_folder_may_refer_to_those_before_it() {
+        let devices = "cubes: [{name: Devices, sql_table: devices, meta: {tenant_column: project_id}, \
+            dimensions: [{name: id, sql: id, type: string, primary_key: true}], \
+            joins: [{name: Sessions, relationship: one_to_many, sql: \"{CUBE}.id = {Sessions.deviceType}\"}]}]";
+        let own = "cubes: [{name: Own, sql_table: own, dimensions: [{name: id, sql: id, type: string, primary_key: true}], \
+            joins: [{name: Devices, relationship: many_to_one, sql: \"{CUBE}.device = {Devices.id}\"}]}]";
+        let loaded = load_texts(&[(own, Some(42)), (devices, None)]).unwrap();
+        assert!(loaded.shared.cube("Devices").is_some() && loaded.shared.cube("Own").is_none());
+        assert!(loaded.own[&42].cube("Own").is_some() && loaded.own[&42].cube("TrackedEvents").is_some());
+    }
+
+    #[test]
+    fn a_folder_is_checked_together_with_what_is_there_before_it() {
+        let same_alias = "cubes: [{name: Other, sql_alias: sessions, sql_table: other, meta: {tenant_column: project_id}}]";
+        for project in [None, Some(42)] {
+            let error = load_texts(&[(same_alias, project)]).err().unwrap();
+            assert!(error.contains("same name in SQL"), "{error}");
+        }
+    }
 }
