@@ -153,7 +153,8 @@ fn forbidden(error: TokenError) -> Response {
     refused(StatusCode::FORBIDDEN, None, &error.to_string())
 }
 
-/// Cube's statuses. A database that does not answer is 502, which Cube's clients try again.
+/// Cube's statuses. A database that does not answer is 502, which Cube's clients try again; what was heard from it or from
+/// whatever stands before it goes to the log.
 fn failed(failure: &Failure) -> Response {
     let text = failure.to_string();
     match failure {
@@ -162,7 +163,7 @@ fn failed(failure: &Failure) -> Response {
         Failure::Warehouse(error) => match **error {
             WarehouseError::Unavailable(_) | WarehouseError::Undecodable(_) => {
                 tracing::warn!(%error, "a cube query has no answer");
-                refused(StatusCode::BAD_GATEWAY, None, &text)
+                refused(StatusCode::BAD_GATEWAY, None, "Error: the database does not answer")
             }
             WarehouseError::Refused(_) | WarehouseError::OverLimit(_) => {
                 refused(StatusCode::BAD_REQUEST, None, &text)
@@ -203,4 +204,24 @@ fn no_such_route(request: &Request) -> Response {
          <pre>Cannot {method} {path}</pre>\n</body>\n</html>\n"
     );
     (StatusCode::NOT_FOUND, Html(page)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_is_away_is_not_described() {
+        for error in [
+            WarehouseError::Unavailable("<html>proxy of 10.0.0.3</html>".to_owned()),
+            WarehouseError::Undecodable("at /var/lib".to_owned()),
+        ] {
+            let response = failed(&Failure::Warehouse(Arc::new(error)));
+            assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+            let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+            assert_eq!(&body[..], br#"{"error":"Error: the database does not answer"}"#);
+        }
+    }
 }
