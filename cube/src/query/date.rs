@@ -215,6 +215,8 @@ mod tests {
             ("Nov 2, 2026", "2026-11-02T00:00:00.000", "2026-11-02T00:00:00.000"),
             ("2026-13-45", INVALID, INVALID),
             ("2026-11-02T25:00", INVALID, INVALID),
+            ("3 Nov 2026 10:00 +01:30", "2026-11-03T08:30:00.000", "2026-11-03T08:30:00.000"),
+            ("3 Nov 2026 10:00 +01:2147483647", INVALID, INVALID),
             ("hello", INVALID, INVALID),
             ("last week", INVALID, INVALID),
         ] {

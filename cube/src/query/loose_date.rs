@@ -80,7 +80,8 @@ impl Parts {
         let (hours, minutes, next): (i32, i32, usize) = match digits.len() {
             4 => (digits[..2].parse().ok()?, digits[2..].parse().ok()?, place + 2),
             2 if tokens.is_sign(place + 2, &[':']) => {
-                (digits.parse().ok()?, tokens.digits(place + 3)?.parse().ok()?, place + 4)
+                let minutes = tokens.digits(place + 3).filter(|digits| digits.len() == 2)?;
+                (digits.parse().ok()?, minutes.parse().ok()?, place + 4)
             }
             _ => return None,
         };
@@ -106,7 +107,7 @@ impl Parts {
             Some(_) if !(1..=12).contains(&hour) => return None,
             Some(is_afternoon) => hour % 12 + if is_afternoon { 12 } else { 0 },
         };
-        DateTime::new(1, 1, 1, hour, minute, second, 0).ok().map(|local| local.time())
+        DateTime::new(1, 1, 1, hour, minute, second, 0).ok().map(DateTime::time)
     }
 }
 
