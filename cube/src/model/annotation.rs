@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::read_cube::GRANULARITIES;
-use super::{Dimension, Label, Measure, Member, Model, underscore};
-use crate::CubeError;
+use super::{Dimension, Label, Measure, Member, Model};
 use crate::query::Query;
 
 impl Model {
@@ -21,31 +20,6 @@ impl Model {
     /// Whether answers may show the member: it is public, and so is its cube.
     pub fn is_visible(&self, label: &Label) -> bool {
         label.public && self.cube_of(&label.id).is_ok_and(|cube| cube.public)
-    }
-
-    /// The name of a member's column, as Cube calls it.
-    fn column(&self, label: &Label) -> String {
-        let (cube, member) = label.id.split_once('.').unwrap_or_default();
-        let alias = self.cube(cube).map_or(cube, |cube| &cube.alias);
-        format!("{alias}__{}", underscore(member))
-    }
-
-    /// Refuses a query that selects a member which is not public, as Cube does when it has the rows. Filters may use such
-    /// members.
-    pub fn check_visible(&self, query: &Query) -> Result<(), CubeError> {
-        let measures = query.measures.iter().filter_map(|id| Some(&self.measure(id).ok()?.label));
-        let grouped = query.time_dimensions.iter().filter(|time| time.granularity.is_some());
-        let dimensions = query.dimensions.iter().chain(grouped.map(|time| &time.dimension));
-        let dimensions = dimensions.filter_map(|id| Some(&self.dimension(id).ok()?.label));
-        match measures.chain(dimensions).find(|label| !self.is_visible(label)) {
-            None => Ok(()),
-            Some(label) => Err(CubeError::Internal(format!(
-                "Error: You requested hidden member: '{}'. Please make it visible using `shown: true`. Please note \
-                 primaryKey fields are `shown: false` by default: \
-                 https://cube.dev/docs/schema/reference/joins#setting-a-primary-key.",
-                self.column(label)
-            ))),
-        }
     }
 }
 

@@ -486,22 +486,6 @@ fn a_time_dimension_that_is_a_dimension_too_stands_once_plain() {
     assert!(annotation["dimensions"]["Orders.createdAt"].is_object());
 }
 
-#[test]
-fn members_that_are_not_public_can_not_be_selected() {
-    let model = shop();
-    assert_eq!(model.check_visible(&query(&["Orders.count"], &["Orders.link"], &[])), Ok(()));
-    for (measures, dimensions, column) in
-        [(vec!["Orders.secret"], vec![], "orders__secret"), (vec![], vec!["Orders.id"], "orders__id")]
-    {
-        let error = model.check_visible(&query(&measures, &dimensions, &[])).unwrap_err();
-        assert_eq!(error.status(), 500);
-        assert!(
-            error.to_string().starts_with(&format!("Error: You requested hidden member: '{column}'.")),
-            "{error}"
-        );
-    }
-}
-
 proptest::proptest! {
     #[test]
     fn no_text_breaks_the_reader(text in r#"(cubes: ?|- |name: |T|sql: |measures: |[\{\}\[\],:'"\\ \n]|\$|--|/\*|é){0,40}"#) {
