@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tally_eventlog::{
-    Assignment, CommitError, FetchLimits, LogError, LogRecord, PartitionReader, Position, Record,
+    AppendError, Assignment, CommitError, FetchLimits, LogError, LogRecord, PartitionReader, Position, Record,
 };
 use tally_schemas::dead_letter::Origin;
 use tally_schemas::{DeadLetter, DropReason, Framing, TrackedEvent, topics};
@@ -188,6 +188,11 @@ impl Worker {
             while let Some(Err(error)) =
                 self.inner.log.append(topics::DEAD_LETTERS, vec![letter.clone()]).await.pop()
             {
+                // The letter is longer than its event. The event lies in the log and in the table of events all the same.
+                if matches!(error, AppendError::TooLarge { .. }) {
+                    tracing::error!(%error, "a dead letter is longer than the log takes");
+                    break;
+                }
                 tracing::error!(%error, "the log did not take a dead letter; trying again");
                 self.wait(pause).await?;
             }
@@ -267,15 +272,14 @@ fn requests(outgoing: Vec<Outgoing>, max_events: usize, max_bytes: usize) -> Vec
     let mut bytes = 0;
     for one in outgoing {
         let size = one.event.size();
-        match requests.last_mut().filter(|last| last.len() < max_events && bytes + size <= max_bytes) {
-            Some(last) => {
-                last.push(one);
-                bytes += size;
-            }
-            None => {
-                requests.push(vec![one]);
-                bytes = size;
-            }
+        if let Some(last) =
+            requests.last_mut().filter(|last| last.len() < max_events && bytes + size <= max_bytes)
+        {
+            last.push(one);
+            bytes += size;
+        } else {
+            requests.push(vec![one]);
+            bytes = size;
         }
     }
     requests

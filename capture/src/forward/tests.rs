@@ -232,6 +232,27 @@ async fn what_is_too_large_for_the_collector_is_split_and_at_last_set_aside() {
     assert_eq!(TrackedEvent::decode_framed(Framing::SingleObject, &letter.payload).unwrap().name, "large");
 }
 
+#[tokio::test]
+async fn a_letter_that_is_too_long_for_the_log_holds_up_nothing() {
+    let world = World::new().await;
+    let letters = TopicSpec {
+        name: topics::DEAD_LETTERS.to_owned(),
+        partitions: 1,
+        retention: None,
+        compacted: false,
+        max_record_bytes: 100,
+    };
+    world.log.ensure_topic(&letters).await.unwrap();
+    let mut large = event("large", true);
+    large.additional_properties.push(("label".into(), PropertyValue::String("x".repeat(5_000).into())));
+    world.append(&[large, event("after", true)]).await;
+    let collector = FakeCollector::default();
+    collector.0.lock().unwrap().most_bytes = 3_000;
+    let running = world.start(&collector);
+    until(|| collector.taken().concat() == ["after"]).await;
+    running.stop().await;
+}
+
 #[test]
 fn an_event_becomes_the_structured_event_that_gitlab_makes_of_it() {
     let mut tracked = event("viewed", true);
