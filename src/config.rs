@@ -182,6 +182,12 @@ impl Config {
             );
         }
         self.processor.check()?;
+        if self.capture.forward.group == self.processor.group {
+            bail!(
+                "capture.forward.group and processor.group are both {:?}: of each event one of them would know nothing",
+                self.processor.group
+            );
+        }
         Ok(())
     }
 
@@ -299,6 +305,14 @@ mod tests {
             let refused = Config::load(None, &[flag.to_owned()]).unwrap_err().to_string();
             assert!(refused.contains("batch_max"), "{flag}: {refused}");
         }
+    }
+
+    #[test]
+    fn whoever_forwards_events_is_not_in_the_group_that_counts_them() {
+        let refused = Config::load(None, &["capture.forward.group=tally-processor".to_owned()])
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("capture.forward.group"), "{refused}");
     }
 
     #[test]

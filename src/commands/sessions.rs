@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tally_eventlog::{Assignment, EventLog, GroupConsumer};
-use tally_processor::sessions;
+use tally_processor::sessions::{self, Difference};
 use tally_schemas::topics;
 use tally_store::Store;
 use tokio::time::timeout;
@@ -38,8 +38,9 @@ pub async fn run(command: SessionsCommand) -> Result<()> {
             let mut config = open::load_config(&config, &[])?;
             let report = on_store(&mut config, async |config, store| {
                 let log = open::log(config).await.context("stop tally first: it has the log")?;
-                let held = hold_processors_off(config, &*log).await?;
+                let mut held = hold_processors_off(&config.processor.group, &*log).await?;
                 sessions::recompute(store).await?;
+                check_held(&mut held).await.context("sessions may lack what was written meanwhile")?;
                 drop(held);
                 verify(store).await
             });
@@ -52,16 +53,15 @@ pub async fn run(command: SessionsCommand) -> Result<()> {
 /// Lists the differences between the sessions and the page events.
 pub async fn verify(store: &Store) -> Result<String> {
     let differences = sessions::compare(store).await?;
-    let mut report = String::new();
-    for difference in &differences {
-        let of = if difference.by_visitor { "visitor" } else { "session" };
-        report.push_str(&format!(
-            "project {}, {of} {}, half hour {}: kept {}, recounted {}\n",
-            difference.project_id, difference.key, difference.slot, difference.kept, difference.recomputed
-        ));
-    }
-    report.push_str(&format!("{} differences\n", differences.len()));
-    Ok(report)
+    let mut lines: Vec<String> = differences.iter().map(line).collect();
+    lines.push(format!("{} differences\n", differences.len()));
+    Ok(lines.concat())
+}
+
+fn line(difference: &Difference) -> String {
+    let Difference { project_id, by_visitor, key, slot, kept, recomputed } = difference;
+    let of = if *by_visitor { "visitor" } else { "session" };
+    format!("project {project_id}, {of} {key}, half hour {slot}: kept {kept}, recounted {recomputed}\n")
 }
 
 /// Opens the store, an embedded engine included, for as long as `work` takes.
@@ -78,11 +78,11 @@ async fn on_store<T>(config: &mut Config, work: impl AsyncFnOnce(&Config, &Store
 type Held = Vec<(Box<dyn GroupConsumer>, Vec<Assignment>)>;
 
 /// Makes sure that nobody writes sessions, and that no announced batch is left to be written.
-async fn hold_processors_off(config: &Config, log: &dyn EventLog) -> Result<Held> {
+async fn hold_processors_off(group: &str, log: &dyn EventLog) -> Result<Held> {
     let mut held = Vec::new();
     for topic in [topics::PAGE_EVENTS, topics::EVENTS] {
         let partitions = log.watermarks(topic).await?.len();
-        let mut consumer = log.join(&config.processor.group, topic).await?;
+        let mut consumer = log.join(group, topic).await?;
         let mut assignments: Vec<Assignment> = Vec::new();
         while assignments.len() < partitions {
             let Ok(assigned) = timeout(ASSIGNMENT_DEADLINE, consumer.next_assignment()).await else {
@@ -96,9 +96,75 @@ async fn hold_processors_off(config: &Config, log: &dyn EventLog) -> Result<Held
                     assigned.partition
                 );
             }
+            // Whatever others have got in the meantime comes again when they have left.
+            assignments.retain(|held| !held.reader.revoked().is_cancelled());
             assignments.push(assigned);
         }
         held.push((consumer, assignments));
     }
+    check_held(&mut held).await?;
     Ok(held)
+}
+
+/// Makes sure that all partitions are still held. The positions are committed once more, unchanged: the log refuses that once
+/// anybody else has a partition.
+async fn check_held(held: &mut Held) -> Result<()> {
+    for assigned in held.iter_mut().flat_map(|(_, assignments)| assignments) {
+        let committed = assigned.reader.commit(&assigned.position).await;
+        committed.context("a processor was started: stop all of them and try again")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use tally_eventlog::embedded::{EmbeddedConfig, EmbeddedLog};
+    use tally_eventlog::{Position, TopicSpec};
+
+    use super::*;
+
+    const GROUP: &str = "tally-processor";
+
+    /// A log in a folder of its own.
+    async fn log() -> (PathBuf, EmbeddedLog) {
+        let folder = std::env::temp_dir().join(format!("tally-sessions-{}", uuid::Uuid::new_v4()));
+        let log = EmbeddedLog::open(EmbeddedConfig::new(&folder)).unwrap();
+        for name in [topics::PAGE_EVENTS, topics::EVENTS] {
+            let spec = TopicSpec {
+                name: name.to_owned(),
+                partitions: 2,
+                retention: None,
+                compacted: false,
+                max_record_bytes: 1 << 20,
+            };
+            log.ensure_topic(&spec).await.unwrap();
+        }
+        (folder, log)
+    }
+
+    #[tokio::test]
+    async fn a_processor_that_starts_meanwhile_is_noticed() {
+        let (folder, log) = log().await;
+        let mut held = hold_processors_off(GROUP, &log).await.unwrap();
+        check_held(&mut held).await.unwrap();
+        let _processor = log.join(GROUP, topics::EVENTS).await.unwrap();
+        assert!(check_held(&mut held).await.is_err());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_announced_batch_is_to_be_written_first() {
+        let (folder, log) = log().await;
+        let mut processor = log.join(GROUP, topics::PAGE_EVENTS).await.unwrap();
+        let mut first = processor.next_assignment().await.unwrap();
+        let pending = Position { next_offset: 0, pending: Some(0..1) };
+        first.reader.commit(&pending).await.unwrap();
+        drop((processor, first));
+        let refused = hold_processors_off(GROUP, &log).await.err().unwrap().to_string();
+        assert!(refused.contains("not written to its end"), "{refused}");
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
