@@ -190,7 +190,7 @@ fn project() -> impl Strategy<Value = Project> {
         prop::sample::select(vec![Visibility::Private, Visibility::Internal, Visibility::Public]);
     let access =
         prop::sample::select(vec![FeatureAccess::Disabled, FeatureAccess::Private, FeatureAccess::Enabled]);
-    let key = prop::option::of(name());
+    let key = prop::option::of("[!-~]{1,8}");
     (id(), name(), prop::option::of(id()), visibility, any::<[bool; 2]>(), access, key).prop_map(
         |(id, path, namespace_id, visibility, [archived, lfs_enabled], access, instrumentation_key)| {
             Project {
