@@ -81,7 +81,7 @@ Try, in another terminal:
         if let Some((key, project)) = &self.tracking {
             println!(
                 r#"4. Send what a Snowplow tracker with the app id `{key}` sends for a page view.
-   curl 'http://{address}/i?e=pv&p=web&tv=curl&aid={key}&duid=visitor-1&page=Home&url=https%3A%2F%2Fexample.com%2F'
+   curl --fail --output /dev/null 'http://{address}/i?e=pv&p=web&tv=curl&aid={key}&duid=visitor-1&page=Home&url=https%3A%2F%2Fexample.com%2F'
 
 5. Ask for the page views of project {project}, a moment later. The answer's data has / with a count of "1".
    curl -X POST -H 'PRIVATE-TOKEN: {token}' -H 'Content-Type: application/json' \
