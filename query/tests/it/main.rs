@@ -15,6 +15,7 @@ mod engine;
 mod events;
 mod funnels;
 mod goldens;
+mod granularities;
 mod metric_definitions;
 mod scale;
 mod service_ping;
