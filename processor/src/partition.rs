@@ -4,26 +4,26 @@
 //!
 //! While a batch is being written the next one is read and folded.
 
+mod write;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
 use tally_eventlog::{Assignment, CommitError, LogError, PartitionReader, Position};
 use tally_schemas::DropReason;
 use tally_service::clock::Clock;
-use tally_store::{Insert, InsertError, Store, StoreError};
+use tally_store::{Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Batch, Collected, Collector};
 use crate::config::ProcessorConfig;
-use crate::fold::{Folder, TableInsert};
+use crate::fold::Folder;
 use crate::metrics::Metrics;
 use crate::repetitions;
 
-/// Inserts of one batch under way at once.
-const CONCURRENT_INSERTS: usize = 4;
+use write::{Announced, Written, write_once};
 
 /// How long an insert under way may go on after shutdown began.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -81,13 +81,6 @@ pub async fn work(context: PartitionContext, assignment: Assignment) -> Result<(
     worker.run().await
 }
 
-/// A batch whose range is committed as pending.
-struct Announced {
-    batch: Batch,
-    unwritten: Vec<TableInsert>,
-    at: Instant,
-}
-
 struct Worker {
     context: PartitionContext,
     partition: u32,
@@ -95,17 +88,6 @@ struct Worker {
     /// Everything before this offset is in the tables.
     done: u64,
     announced: Option<Announced>,
-}
-
-/// How writing an announced batch went.
-#[derive(Debug, PartialEq, Eq)]
-enum Written {
-    /// All of it is in the tables.
-    All,
-    /// The store did not take some of it.
-    InPart,
-    /// Time went by without all of it written: it must be announced again before more of it is.
-    Stale,
 }
 
 impl Worker {
@@ -249,8 +231,7 @@ impl Worker {
         // Taken before the commit: however long its answer takes, the announcement is no younger than this.
         let at = Instant::now();
         self.reader.commit(&self.pending_position(&batch)).await?;
-        let unwritten = batch.folded.inserts.clone();
-        self.announced = Some(Announced { batch, unwritten, at });
+        self.announced = Some(Announced::new(batch, self.context.folder.raw_tables(), at));
         Ok(())
     }
 
@@ -279,109 +260,6 @@ impl Worker {
             self.context.metrics.lag.with_label_values(&labels).set(lag as i64);
         }
     }
-}
-
-/// Sends the inserts that are not written yet, each once (the store tries again by itself for a while). Those that succeed
-/// are unwritten no more. An insert under way is given up when the partition is taken away, or some time after shutdown:
-/// whoever comes next replays the range, and the token tells what had arrived.
-async fn write_once(
-    context: &PartitionContext,
-    partition: u32,
-    announced: &mut Announced,
-    revoked: &CancellationToken,
-) -> Result<Written, PartitionError> {
-    if announced.unwritten.is_empty() {
-        return Ok(Written::All);
-    }
-    if announced.at.elapsed() >= context.config.announcement_ttl() {
-        return Ok(Written::Stale);
-    }
-    let failed = tokio::select! {
-        failed = send_unwritten(context, partition, announced) => failed,
-        () = revoked.cancelled() => return Err(PartitionError::TakenAway),
-        () = grace_after(&context.shutdown) => return Err(PartitionError::Interrupted),
-    };
-    if let Some(error) = failed {
-        report_failure(context, partition, &error);
-        return Ok(Written::InPart);
-    }
-    report_freshness(context, &announced.batch);
-    Ok(Written::All)
-}
-
-/// Sends each unwritten insert; the first error, if any.
-async fn send_unwritten(
-    context: &PartitionContext,
-    partition: u32,
-    announced: &mut Announced,
-) -> Option<InsertError> {
-    let Batch { offsets, content_hash, .. } = &announced.batch;
-    let start_before = announced.at + context.config.announcement_ttl();
-    let topic = context.folder.topic();
-    let prefix = format!("{topic}:{partition}:{}-{}:{content_hash:016x}", offsets.start, offsets.end);
-    let outcomes: Vec<(TableInsert, Result<(), InsertError>)> =
-        stream::iter(std::mem::take(&mut announced.unwritten))
-            .map(|insert| async {
-                let token = format!("{prefix}:{}", insert.month);
-                let outcome = send(context, &insert, token, start_before).await;
-                (insert, outcome)
-            })
-            .buffer_unordered(CONCURRENT_INSERTS)
-            .collect()
-            .await;
-    let mut first_error = None;
-    for (insert, outcome) in outcomes {
-        if let Err(error) = outcome {
-            announced.unwritten.push(insert);
-            first_error.get_or_insert(error);
-        }
-    }
-    first_error
-}
-
-fn report_failure(context: &PartitionContext, partition: u32, error: &InsertError) {
-    match error {
-        // The announcement grew old while the store was being tried; it is made again.
-        InsertError::Late { .. } => {}
-        InsertError::Rejected { .. } => {
-            context.metrics.refused_batches.inc();
-            tracing::error!(partition, %error, "the store refuses a batch; it is tried again, and consumption waits");
-        }
-        InsertError::Outage { .. } => {
-            context.metrics.store_outages.inc();
-            tracing::error!(partition, %error, "the store did not take a batch; consumption waits");
-        }
-    }
-}
-
-/// From ingest's acceptance of the newest record to now, when its rows can be queried.
-fn report_freshness(context: &PartitionContext, batch: &Batch) {
-    if let Some(received_at) = batch.folded.newest_received_at {
-        let age_ms = context.clock.now().as_millisecond() - received_at;
-        let freshness = context.metrics.freshness_seconds.with_label_values(&[context.folder.topic()]);
-        freshness.observe(age_ms.max(0) as f64 / 1000.0);
-    }
-}
-
-async fn send(
-    context: &PartitionContext,
-    insert: &TableInsert,
-    token: String,
-    start_before: Instant,
-) -> Result<(), InsertError> {
-    let started = Instant::now();
-    let request = Insert {
-        table: insert.table,
-        columns: insert.columns,
-        body: insert.body.clone(),
-        token,
-        start_before: Some(start_before.into_std()),
-    };
-    context.store.insert(&request).await?;
-    let labels = [insert.table];
-    context.metrics.insert_seconds.with_label_values(&labels).observe(started.elapsed().as_secs_f64());
-    context.metrics.inserted_rows.with_label_values(&labels).inc_by(insert.rows);
-    Ok(())
 }
 
 /// Ends some time after shutdown began.

@@ -136,6 +136,10 @@ impl Folder for Concatenate {
         &["t"]
     }
 
+    fn raw_tables(&self) -> &'static [RawTable] {
+        &[RawTable { name: "t", of_topic: None }]
+    }
+
     fn start(&self, _partition: u32) -> Box<dyn Fold> {
         Box::new(Concatenated(String::new()))
     }
@@ -179,6 +183,10 @@ impl Folder for Doubt {
 
     fn tables(&self) -> &'static [&'static str] {
         Concatenate.tables()
+    }
+
+    fn raw_tables(&self) -> &'static [RawTable] {
+        Concatenate.raw_tables()
     }
 
     fn start(&self, _partition: u32) -> Box<dyn Fold> {
