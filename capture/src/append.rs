@@ -20,7 +20,7 @@ pub(crate) async fn append(
     }
     let started = Instant::now();
     let limit = Duration::from_secs(capture.config.append_timeout_s);
-    let results = timeout(limit, capture.log.append(topic, records)).await;
+    let results = timeout(limit, capture.log.accept(topic, records)).await;
     capture.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
     let error = match results {
         // Where some may be taken later the request is to come again, whatever becomes of the others.

@@ -9,7 +9,7 @@ use axum::response::Response;
 use axum::routing;
 use prometheus::Registry;
 use tally_directory::Directory;
-use tally_eventlog::EventLog;
+use tally_eventlog::Intake;
 use tally_schemas::Framings;
 use tally_service::api::{BodyReader, Routes};
 use tally_service::clock::Clock;
@@ -27,7 +27,7 @@ use crate::snowplow::{cors, endpoints};
 /// Everything capture stands on, passed in.
 pub struct Dependencies {
     /// Where records go. The topics of page events and of dead letters must have been ensured.
-    pub log: Arc<dyn EventLog>,
+    pub log: Arc<dyn Intake>,
     /// Tracking keys of projects.
     pub directory: Arc<Directory>,
     /// Tells when an event is received.
@@ -57,7 +57,7 @@ pub struct Capture(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) config: CaptureConfig,
-    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn Intake>,
     directory: Arc<Directory>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,

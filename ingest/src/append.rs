@@ -19,7 +19,7 @@ pub(crate) async fn append(
 ) -> Result<(), ApiError> {
     let started = Instant::now();
     let limit = Duration::from_secs(ingest.config.append_timeout_s);
-    let results = timeout(limit, ingest.log.append(topic, records)).await;
+    let results = timeout(limit, ingest.log.accept(topic, records)).await;
     ingest.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
     let error = match results {
         Ok(results) => match worst(results.into_iter().filter_map(Result::err)) {

@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use prometheus::Registry;
 use tally_directory::Directory;
-use tally_eventlog::EventLog;
+use tally_eventlog::Intake;
 use tally_schemas::{ContributionIds, DropReason, Framings, Matcher};
 use tally_service::api::{self, Access, BodyReader, Routes, Security};
 use tally_service::clock::Clock;
@@ -29,7 +29,7 @@ use crate::track;
 /// Everything ingest stands on, passed in.
 pub struct Dependencies {
     /// Where records go. The topics of `tally_schemas::topics` must have been ensured.
-    pub log: Arc<dyn EventLog>,
+    pub log: Arc<dyn Intake>,
     /// Tokens, users and projects.
     pub directory: Arc<Directory>,
     /// Tells when an event is received.
@@ -63,7 +63,7 @@ pub struct Ingest(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) config: IngestConfig,
-    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn Intake>,
     pub(crate) access: Access,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) definitions: Arc<Matcher>,

@@ -7,7 +7,7 @@ use crate::state::Inner;
 
 /// Appends all records; `Ok` only if the log acknowledged every one. After an error it may have some of them.
 pub(crate) async fn append(state: &Inner, topic: &'static str, records: Vec<Record>) -> Result<(), ApiError> {
-    let results = state.log.append(topic, records).await;
+    let results = state.log.accept(topic, records).await;
     // An error that a retry can't mend decides.
     let Some(error) = results.into_iter().filter_map(Result::err).min_by_key(AppendError::is_retriable)
     else {

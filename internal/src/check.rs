@@ -47,6 +47,6 @@ async fn check(State(state): State<InternalState>, _: ShellCall) -> Json<Checked
         api_version: "v4",
         gitlab_version: version.to_owned(),
         gitlab_rev: config.revision.clone(),
-        redis: matches!(timeout(LOG_ANSWERS_WITHIN, state.0.log.check()).await, Ok(Ok(()))),
+        redis: matches!(timeout(LOG_ANSWERS_WITHIN, state.0.log.ready()).await, Ok(Ok(()))),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use prometheus::Registry;
 use tally_directory::Directory;
-use tally_eventlog::EventLog;
+use tally_eventlog::Intake;
 use tally_schemas::{ContributionIds, Framings, Matcher};
 use tally_service::api::{Access, BodyReader};
 use tally_service::clock::Clock;
@@ -23,7 +23,7 @@ pub struct Dependencies {
     /// Users, keys, tokens, projects and all else that is administered.
     pub directory: Arc<Directory>,
     /// Where pushes and tracked events go. The topics of `tally_schemas::topics` must have been ensured.
-    pub log: Arc<dyn EventLog>,
+    pub log: Arc<dyn Intake>,
     /// Tells when tokens expire and when things happen.
     pub clock: Arc<dyn Clock>,
     /// Makes tokens and recovery codes.
@@ -56,7 +56,7 @@ pub struct InternalState(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: InternalConfig,
     pub(crate) access: Access,
-    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn Intake>,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) definitions: Arc<Matcher>,
     pub(crate) framings: Framings,

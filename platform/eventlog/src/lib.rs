@@ -5,6 +5,7 @@
 
 pub mod embedded;
 mod error;
+mod intake;
 pub mod kafka;
 mod log;
 mod partition;
@@ -13,6 +14,7 @@ mod record;
 mod topic;
 
 pub use error::{AppendError, CommitError, LogError};
+pub use intake::Intake;
 pub use log::{Assignment, EventLog, GroupConsumer, PartitionReader, TailReader};
 pub use partition::{RoundRobin, partition_for_key};
 pub use position::{MalformedPosition, Position};

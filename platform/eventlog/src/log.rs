@@ -5,13 +5,14 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{AppendError, CommitError, LogError};
+use crate::intake::Intake;
 use crate::position::Position;
 use crate::record::{Appended, FetchLimits, LogRecord, Record};
 use crate::topic::{TopicSpec, Watermarks};
 
 /// A durable, partitioned log.
 #[async_trait]
-pub trait EventLog: Send + Sync {
+pub trait EventLog: Intake {
     /// Creates the topic unless it is there; one that is there takes over retention and record limit.
     async fn ensure_topic(&self, spec: &TopicSpec) -> Result<(), LogError>;
 
