@@ -1,6 +1,7 @@
 //! What a million events cost: starts Tally's processes, loads them from this process, reads each one's own CPU time
 //! from `/proc` and prints a table. Runs on Linux only.
 
+pub mod backlog;
 mod freshness;
 pub(crate) mod installation;
 mod process;
@@ -108,10 +109,14 @@ fn scenario(args: &CpuTableArgs) -> Result<Scenario> {
 
 /// A stream of the last minutes; streams of different purposes share no event.
 fn stream(args: &CpuTableArgs, purpose: &str, events: u64) -> Result<Arc<Stream>> {
-    let definitions = Definitions::load_or_built_in(&args.definitions).context("loading the definitions")?;
+    let seed = purpose.bytes().fold(args.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+    stream_of(&args.definitions, seed, events)
+}
+
+fn stream_of(definitions: &[String], seed: u64, events: u64) -> Result<Arc<Stream>> {
+    let definitions = Definitions::load_or_built_in(definitions).context("loading the definitions")?;
     let to = Timestamp::now();
     let from = to.checked_sub(SignedDuration::from_mins(10)).context("the clock is before all time")?;
-    let seed = purpose.bytes().fold(args.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     let options = StreamOptions {
         seed,
         events,

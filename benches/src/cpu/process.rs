@@ -72,9 +72,18 @@ impl Process {
 
     /// The most memory it ever had resident, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory it has resident now, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, field: &str) -> Result<u64> {
         let path = format!("/proc/{}/status", self.pid);
         let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        peak_of_status(&status).with_context(|| format!("{path} has an unknown form"))
+        bytes_of_status(&status, field).with_context(|| format!("{path} has an unknown form"))
     }
 
     /// Asks it to end and waits for that; an unclean end is an error.
@@ -104,8 +113,8 @@ fn cpu_of_stat(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1_000 / TICKS_PER_SECOND))
 }
 
-fn peak_of_status(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn bytes_of_status(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1_024)
 }
@@ -138,9 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn peak_memory_is_in_bytes() {
-        assert_eq!(peak_of_status("Name:\ttally\nVmHWM:\t    2048 kB\nVmRSS:\t 10 kB\n"), Some(2_097_152));
-        assert_eq!(peak_of_status("Name:\ttally\n"), None);
+    fn memory_is_in_bytes() {
+        let status = "Name:\ttally\nVmHWM:\t    2048 kB\nVmRSS:\t 10 kB\n";
+        assert_eq!(bytes_of_status(status, "VmHWM:"), Some(2_097_152));
+        assert_eq!(bytes_of_status(status, "VmRSS:"), Some(10_240));
+        assert_eq!(bytes_of_status("Name:\ttally\n", "VmRSS:"), None);
     }
 
     #[tokio::test]
