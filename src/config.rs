@@ -12,6 +12,7 @@ use tally_capture::CaptureConfig;
 use tally_collect::CollectConfig;
 use tally_eventlog::embedded::EmbeddedConfig;
 use tally_eventlog::kafka::KafkaConfig;
+use tally_eventlog::spool::SpoolConfig;
 use tally_ingest::IngestConfig;
 use tally_internal::InternalConfig;
 use tally_ping::PingConfig;
@@ -36,6 +37,7 @@ pub struct Config {
     pub services: ServicesSection,
     pub log_storage: LogStorageSection,
     pub kafka: KafkaSection,
+    pub spool: SpoolSection,
     pub store: StoreSection,
     pub engine: EngineSection,
     pub directory: DirectorySection,
@@ -107,7 +109,16 @@ pub struct KafkaSection {
     pub replication_factor: i32,
     pub session_timeout_s: u64,
     pub group_instance_id: String,
+    pub append_timeout_s: u64,
     pub settings: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpoolSection {
+    pub directory: PathBuf,
+    pub max_bytes: u64,
+    pub settle_s: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -181,6 +192,15 @@ impl Config {
                  be inserted after its partition belongs to another processor"
             );
         }
+        let (stall, tries) =
+            (self.processor.stall_timeout_s, self.store.request_timeout_s * u64::from(self.store.tries));
+        if stall <= tries {
+            bail!(
+                "processor.stall_timeout_s is {stall}; the {} tries of an insert alone may take {tries} s \
+                 (store.request_timeout_s)",
+                self.store.tries
+            );
+        }
         self.processor.check()?;
         if self.capture.forward.group == self.processor.group {
             bail!(
@@ -203,9 +223,28 @@ impl Config {
             replication_factor: section.replication_factor,
             session_timeout: Duration::from_secs(section.session_timeout_s),
             group_instance_id: non_empty(&section.group_instance_id),
+            append_timeout: Duration::from_secs(section.append_timeout_s),
             settings: section.settings.clone(),
             ..KafkaConfig::new(&section.bootstrap_servers)
         }
+    }
+
+    /// The spool of a process that runs `service`, for what it writes to `topics`; `None` where there is to be none.
+    pub fn spool(
+        &self,
+        service: &str,
+        topics: impl IntoIterator<Item = &'static str>,
+    ) -> Option<SpoolConfig> {
+        let section = &self.spool;
+        let own = format!("spool/{service}-{}", self.ingest.node);
+        let is_on = section.max_bytes > 0 && self.log_storage.kind == LogKind::Kafka;
+        is_on.then(|| SpoolConfig {
+            max_bytes: section.max_bytes,
+            settle: Duration::from_secs(section.settle_s),
+            max_record_bytes: self.log_storage.max_record_bytes,
+            append_timeout: Duration::from_secs(self.kafka.append_timeout_s),
+            ..SpoolConfig::new(self.in_data_dir(&section.directory, &own), topics)
+        })
     }
 
     /// The embedded engine's settings.
@@ -285,6 +324,13 @@ mod tests {
         assert_eq!(config.store("http://x").request_timeout, StoreConfig::new("http://x").request_timeout);
         assert_eq!(config.engine().connections, EngineConfig::new("x").connections);
         assert_eq!(config.kafka_log().session_timeout, KafkaConfig::new("x").session_timeout);
+        assert_eq!(config.kafka_log().append_timeout, KafkaConfig::new("x").append_timeout);
+        let on_kafka = Config::load(None, &["log_storage.kind=kafka".to_owned()]).unwrap();
+        let (spool, default) = (on_kafka.spool("ingest", []).unwrap(), SpoolConfig::new("x", [""; 0]));
+        assert_eq!((spool.max_bytes, spool.settle), (default.max_bytes, default.settle));
+        assert_eq!(spool.append_timeout, default.append_timeout);
+        assert_eq!(spool.directory, Path::new("data/spool/ingest-0"));
+        assert!(config.spool("standalone", []).is_none(), "the embedded log needs none");
     }
 
     #[test]

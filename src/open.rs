@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use prometheus::Registry;
 use tally_directory::log::ReplicaConfig;
 use tally_directory::{Change, Directory, SecretHash};
 use tally_eventlog::embedded::EmbeddedLog;
 use tally_eventlog::kafka::KafkaLog;
+use tally_eventlog::spool::{SpoolingLog, Upstream};
 use tally_eventlog::{EventLog, LogError, TopicSpec};
 use tally_schemas::definitions::LegacyNames;
 use tally_schemas::{Definitions, topics};
@@ -74,18 +76,41 @@ async fn terminated() {
     }
 }
 
+/// The topics of what Tally takes in.
+const TAKEN_IN: [&str; 4] =
+    [topics::EVENTS, topics::PAGE_EVENTS, topics::CONTRIBUTIONS, topics::DEAD_LETTERS];
+
 /// Opens the configured log and creates the topics that are missing.
 pub async fn log(config: &Config) -> Result<Arc<dyn EventLog>> {
-    let log: Arc<dyn EventLog> = match config.log_storage.kind {
-        LogKind::Embedded => Arc::new(EmbeddedLog::open(config.embedded_log())?),
-        LogKind::Kafka => Arc::new(KafkaLog::connect(config.kafka_log())?),
+    Ok(log_with_upstream(config).await?.0)
+}
+
+/// As [`log`]; with what a spool needs of it, where it is a log that a spool may stand before.
+pub async fn log_with_upstream(config: &Config) -> Result<(Arc<dyn EventLog>, Option<Arc<dyn Upstream>>)> {
+    let (log, upstream): (Arc<dyn EventLog>, Option<Arc<dyn Upstream>>) = match config.log_storage.kind {
+        LogKind::Embedded => (Arc::new(EmbeddedLog::open(config.embedded_log())?), None),
+        LogKind::Kafka => {
+            let log = Arc::new(KafkaLog::connect(config.kafka_log())?);
+            (Arc::clone(&log) as _, Some(log))
+        }
     };
-    for topic in [topics::EVENTS, topics::PAGE_EVENTS, topics::CONTRIBUTIONS, topics::DEAD_LETTERS] {
+    for topic in TAKEN_IN {
         ensure_topic(&*log, topic, config).await.with_context(|| format!("can't make topic {topic}"))?;
     }
     let directory = tally_directory::log::topic(topics::DIRECTORY);
     log.ensure_topic(&directory).await.context("can't make the directory's topic")?;
-    Ok(log)
+    Ok((log, upstream))
+}
+
+/// The spool of a process that runs `service`, before the log; `None` where there is to be none.
+pub fn spool(
+    config: &Config,
+    service: &str,
+    upstream: Option<Arc<dyn Upstream>>,
+    registry: &Registry,
+) -> Result<Option<Arc<SpoolingLog>>> {
+    let (Some(spool), Some(upstream)) = (config.spool(service, TAKEN_IN), upstream) else { return Ok(None) };
+    Ok(Some(Arc::new(SpoolingLog::open(spool, upstream, registry)?)))
 }
 
 /// Creates the topic with the configured settings; one that is there keeps its number of partitions.

@@ -1,6 +1,7 @@
 //! Puts each service together from opened parts, and serves whatever a process runs behind one listener.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
@@ -9,7 +10,8 @@ use tally_capture::forward::{ForwardDependencies, Forwarder};
 use tally_capture::{Capture, Dependencies as CaptureDependencies};
 use tally_collect::{Collector, Dependencies as CollectorDependencies};
 use tally_directory::Directory;
-use tally_eventlog::EventLog;
+use tally_eventlog::spool::{SpoolingLog, Upstream};
+use tally_eventlog::{EventLog, Intake};
 use tally_ingest::{Dependencies as IngestDependencies, Ingest};
 use tally_internal::{Dependencies as InternalDependencies, InternalState};
 use tally_ping::http::HttpState;
@@ -32,8 +34,10 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Config;
-use crate::models;
-use crate::registry;
+use crate::{models, open, registry};
+
+/// How long readiness waits for the directory where a spool can stand in for the log.
+const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_millis(800);
 
 /// What the services of one process share.
 pub struct Process {
@@ -47,6 +51,7 @@ pub struct Process {
     contribution_ids: Arc<ContributionIds>,
     guard: Option<Guard>,
     directory: Option<Arc<Directory>>,
+    spool: Option<Arc<SpoolingLog>>,
     /// What queries measure about themselves; one for all that read ClickHouse.
     queries: QueryMetrics,
     routes: Router,
@@ -71,10 +76,34 @@ impl Process {
             randomness: Arc::new(ThreadRandomness),
             guard: None,
             directory: None,
+            spool: None,
             routes: Router::new(),
             documents: Vec::new(),
             beside: Vec::new(),
         })
+    }
+
+    /// What the services of this process write through: the log, or the spool before it, which is drained until shutdown.
+    /// `/readyz` asks either, too; what else asks the log may be behind while the spool stands in.
+    pub fn use_intake(
+        &mut self,
+        service: &str,
+        log: &Arc<dyn EventLog>,
+        upstream: Option<Arc<dyn Upstream>>,
+    ) -> Result<Arc<dyn Intake>> {
+        let Some(spool) = open::spool(&self.config, service, upstream, &self.registry)? else {
+            self.needs_log(log);
+            return Ok(Arc::clone(log) as _);
+        };
+        let (draining, shutdown) = (Arc::clone(&spool), self.shutdown.clone());
+        self.beside.push(tokio::spawn(async move { draining.run(shutdown).await }));
+        let asked = Arc::clone(&spool);
+        self.health.add_telling("log", move || {
+            let spool = Arc::clone(&asked);
+            async move { spool.readiness().await }
+        });
+        self.spool = Some(Arc::clone(&spool));
+        Ok(spool)
     }
 
     /// `/readyz` asks the log, too.
@@ -101,10 +130,10 @@ impl Process {
         let access = Access { directory: Arc::clone(directory), clock: Arc::clone(&self.clock) };
         self.guard = Some(Guard::new(access, self.config.guard.clone(), &self.registry)?);
         self.directory = Some(Arc::clone(directory));
-        let directory = Arc::clone(directory);
-        self.health.add("directory", move || {
-            let directory = Arc::clone(&directory);
-            async move { directory.check().await }
+        let (directory, spool) = (Arc::clone(directory), self.spool.clone());
+        self.health.add_telling("directory", move || {
+            let (directory, spool) = (Arc::clone(&directory), spool.clone());
+            async move { check_directory(&directory, spool.as_deref()).await }
         });
         Ok(())
     }
@@ -112,7 +141,7 @@ impl Process {
     /// Adds ingest's routes.
     pub fn add_ingest(
         &mut self,
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn Intake>,
         directory: Arc<Directory>,
         definitions: &Definitions,
     ) -> Result<()> {
@@ -132,7 +161,7 @@ impl Process {
     }
 
     /// Adds capture's routes.
-    pub fn add_capture(&mut self, log: Arc<dyn EventLog>, directory: Arc<Directory>) -> Result<()> {
+    pub fn add_capture(&mut self, log: Arc<dyn Intake>, directory: Arc<Directory>) -> Result<()> {
         let dependencies = CaptureDependencies {
             log,
             directory,
@@ -253,7 +282,7 @@ impl Process {
     /// Adds the internal API's routes, for a process that serves nothing else.
     pub fn add_internal(
         &mut self,
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn Intake>,
         directory: Arc<Directory>,
         definitions: &Definitions,
     ) -> Result<()> {
@@ -265,7 +294,7 @@ impl Process {
     /// Serves the internal API on a listener of its own until shutdown.
     pub fn serve_internal(
         &mut self,
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn Intake>,
         directory: Arc<Directory>,
         definitions: &Definitions,
         listener: TcpListener,
@@ -290,7 +319,7 @@ impl Process {
 
     fn internal(
         &self,
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn Intake>,
         directory: Arc<Directory>,
         definitions: &Definitions,
     ) -> Result<InternalState> {
@@ -342,6 +371,22 @@ impl Process {
         if let Some(directory) = self.directory {
             directory.stopped().await;
         }
+    }
+}
+
+/// Whether the directory follows its log. While a spool stands in for the log, what was known last will do.
+async fn check_directory(directory: &Directory, spool: Option<&SpoolingLog>) -> Result<String, String> {
+    let Some(spool) = spool else { return directory.check().await.map(|()| "ok".to_owned()) };
+    let checked = tokio::time::timeout(DIRECTORY_ANSWERS_WITHIN, directory.check()).await;
+    let reason = match checked {
+        Ok(Ok(())) => return Ok("ok".to_owned()),
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("no answer within {DIRECTORY_ANSWERS_WITHIN:?}"),
+    };
+    if spool.stands_in().await {
+        Ok(format!("behind, while the spool stands in: {reason}"))
+    } else {
+        Err(reason)
     }
 }
 

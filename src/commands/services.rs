@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use tally_directory::Directory;
-use tally_eventlog::EventLog;
+use tally_eventlog::{EventLog, Intake};
 use tally_ping::Ping;
 use tally_service::http;
 use tokio::net::TcpListener;
@@ -18,9 +18,9 @@ use crate::services::Process;
 /// HTTP to the log.
 pub async fn ingest(args: ServiceArgs) -> Result<()> {
     let Some((mut process, listener)) = start(&args, "services.ingest").await? else { return Ok(()) };
-    let (log, directory) = open_log_and_directory(&mut process).await?;
+    let Opened { intake, directory, .. } = open_to_write(&mut process, "ingest").await?;
     let definitions = open::definitions(&process.config)?;
-    process.add_ingest(log, directory, &definitions)?;
+    process.add_ingest(intake, directory, &definitions)?;
     process.serve(listener).await;
     Ok(())
 }
@@ -28,8 +28,8 @@ pub async fn ingest(args: ServiceArgs) -> Result<()> {
 /// What trackers send to the log.
 pub async fn capture(args: ServiceArgs) -> Result<()> {
     let Some((mut process, listener)) = start(&args, "services.capture").await? else { return Ok(()) };
-    let (log, directory) = open_log_and_directory(&mut process).await?;
-    process.add_capture(Arc::clone(&log), directory)?;
+    let Opened { log, intake, directory } = open_to_write(&mut process, "capture").await?;
+    process.add_capture(intake, directory)?;
     process.run_forwarder(&log)?;
     process.serve(listener).await;
     Ok(())
@@ -89,11 +89,28 @@ pub async fn open_ping(config: Config) -> Result<(Process, Arc<Directory>, Ping)
 /// GitLab's internal API.
 pub async fn internal(args: ServiceArgs) -> Result<()> {
     let Some((mut process, listener)) = start(&args, "services.internal").await? else { return Ok(()) };
-    let (log, directory) = open_log_and_directory(&mut process).await?;
+    let Opened { intake, directory, .. } = open_to_write(&mut process, "internal").await?;
     let definitions = open::definitions(&process.config)?;
-    process.add_internal(log, directory, &definitions)?;
+    process.add_internal(intake, directory, &definitions)?;
     process.serve(listener).await;
     Ok(())
+}
+
+/// What a service that writes to the log stands on.
+struct Opened {
+    log: Arc<dyn EventLog>,
+    /// What it writes through.
+    intake: Arc<dyn Intake>,
+    directory: Arc<Directory>,
+}
+
+/// The log that several processes share, the spool of this process before it, and the directory with its file imported.
+async fn open_to_write(process: &mut Process, service: &str) -> Result<Opened> {
+    open::refuse_embedded_log(&process.config)?;
+    let (log, upstream) = open::log_with_upstream(&process.config).await?;
+    let intake = process.use_intake(service, &log, upstream)?;
+    let directory = open_directory(process, &log).await?;
+    Ok(Opened { log, intake, directory })
 }
 
 /// The log that several processes share, and the directory in it with its file imported.
@@ -101,7 +118,12 @@ async fn open_log_and_directory(process: &mut Process) -> Result<(Arc<dyn EventL
     open::refuse_embedded_log(&process.config)?;
     let log = open::log(&process.config).await?;
     process.needs_log(&log);
-    let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
+    let directory = open_directory(process, &log).await?;
+    Ok((log, directory))
+}
+
+async fn open_directory(process: &mut Process, log: &Arc<dyn EventLog>) -> Result<Arc<Directory>> {
+    let directory = open::directory(&process.config, Arc::clone(log), &process.shutdown).await?;
     open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
     process.use_directory(&directory)?;
     let uuid = &mut process.config.query.instance.uuid;
@@ -111,7 +133,7 @@ async fn open_log_and_directory(process: &mut Process) -> Result<(Arc<dyn EventL
         // All processes of an instance share its directory, and so its identity.
         *uuid = identity.to_string();
     }
-    Ok((log, directory))
+    Ok(directory)
 }
 
 /// Serves while `working` works. When the work fails the process ends; when it is told to shut down, both finish first.

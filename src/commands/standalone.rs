@@ -15,6 +15,7 @@ use crate::cli::StandaloneArgs;
 use crate::commands::services::serve_beside;
 use crate::config::{Config, Service};
 use crate::randomness::fresh_random;
+use crate::recounting::Recounting;
 use crate::services::Process;
 use crate::welcome::{self, Welcome};
 use crate::{control, instance, open};
@@ -62,22 +63,22 @@ struct Listeners {
 /// Runs the services over an open store.
 async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: bool) -> Result<()> {
     store.migrate(&open::migrations()).await?;
-    let log = open::log(&config).await?;
+    let (log, upstream) = open::log_with_upstream(&config).await?;
     let definitions = open::definitions(&config)?;
     let services = config.standalone.services.clone();
 
     let mut process = Process::new(config, open::shutdown_on_signal()).await?;
-    process.needs_log(&log);
+    let intake = process.use_intake("standalone", &log, upstream)?;
     process.needs_store(&store);
     let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
     open::import_directory_file(&process.config, &directory, &process.shutdown).await?;
     process.use_directory(&directory)?;
     let welcome = if welcomes { Some(Welcome::prepare(&process.config, &directory).await?) } else { None };
     if services.contains(&Service::Ingest) {
-        process.add_ingest(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
+        process.add_ingest(Arc::clone(&intake), Arc::clone(&directory), &definitions)?;
     }
     if services.contains(&Service::Capture) {
-        process.add_capture(Arc::clone(&log), Arc::clone(&directory))?;
+        process.add_capture(Arc::clone(&intake), Arc::clone(&directory))?;
         process.run_forwarder(&log)?;
     }
     if services.contains(&Service::Query) {
@@ -98,10 +99,15 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     {
         process.run_ping(ping.clone());
     }
-    let administered = Administered { directory: Arc::clone(&directory), ping, store: Some(store.clone()) };
+    let administered = Administered {
+        directory: Arc::clone(&directory),
+        ping,
+        store: Some(store.clone()),
+        recounting: Some(Recounting::new(store.clone(), Arc::clone(&definitions))),
+    };
     control::serve(&process.config, administered, process.shutdown.clone())?;
     if let Some(listener) = listeners.internal {
-        process.serve_internal(Arc::clone(&log), directory, &definitions, listener)?;
+        process.serve_internal(intake, directory, &definitions, listener)?;
     }
     if let Some(welcome) = welcome {
         welcome.print(http::local_address(&listeners.public));

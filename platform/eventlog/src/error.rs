@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-/// Why one record was not appended. Nothing of it is promised to be in the log; after a retriable error it may be
-/// there nevertheless, as with every log whose answer got lost.
+/// Why one record was not appended. It is not in the log, except that after [`AppendError::InDoubt`] it may be, or may
+/// yet get there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// Key and value together are longer than the topic takes.
@@ -22,12 +22,19 @@ pub enum AppendError {
     /// The log can't write now: brokers out of reach, disk full, I/O error, shutting down.
     #[error("the log can't take records now: {0}")]
     Unavailable(String),
+    /// The record was on its way when the answer got lost.
+    #[error("it is not known whether the log has the record: {reason}")]
+    InDoubt {
+        /// Where it is if it is in the log, as far as that is known.
+        partition: Option<u32>,
+        reason: String,
+    },
 }
 
 impl AppendError {
     /// Whether the same record may be taken later.
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Self::Full | Self::Unavailable(_))
+        matches!(self, Self::Full | Self::Unavailable(_) | Self::InDoubt { .. })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The event log of Tally: durable, partitioned, ordered topics behind one trait, [`EventLog`].
 //!
 //! Two implementations pass the same contract tests: [`embedded::EmbeddedLog`] keeps the records of one machine in a
-//! local directory, and [`kafka::KafkaLog`] speaks to Apache Kafka. What the records mean is not known here.
+//! local directory, and [`kafka::KafkaLog`] speaks to Apache Kafka. [`spool::SpoolingLog`] keeps records while Kafka is away. What the records mean is not known here.
 
 pub mod embedded;
 mod error;
@@ -11,6 +11,7 @@ mod log;
 mod partition;
 mod position;
 mod record;
+pub mod spool;
 mod topic;
 
 pub use error::{AppendError, CommitError, LogError};

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 /// How long one readiness check may take before it counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks one thing that the process stands on whether it answers; the error says what is wrong.
-pub type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+/// Asks one thing that the process stands on whether it serves, and how it is; the error says what is wrong.
+pub type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// The named checks of a process.
 #[derive(Clone, Default)]
@@ -31,6 +31,18 @@ impl Health {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), String>> + Send + 'static,
     {
+        self.add_telling(name, move || {
+            let checked = check();
+            async move { checked.await.map(|()| "ok".to_owned()) }
+        });
+    }
+
+    /// Adds a check that has something to tell even where all is well enough.
+    pub fn add_telling<F, Fut>(&mut self, name: &'static str, check: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<String, String>> + Send + 'static,
+    {
         self.checks.push((name, Arc::new(move || Box::pin(check()))));
     }
 
@@ -43,12 +55,9 @@ impl Health {
         }))
         .await;
         let ready = outcomes.iter().all(|(_, outcome)| outcome.is_ok());
-        let checks: serde_json::Map<String, Value> = outcomes
-            .into_iter()
-            .map(|(name, outcome)| {
-                (name.to_owned(), outcome.map_or_else(Value::from, |()| Value::from("ok")))
-            })
-            .collect();
+        let told = |outcome: Result<String, String>| Value::from(outcome.unwrap_or_else(|error| error));
+        let checks: serde_json::Map<String, Value> =
+            outcomes.into_iter().map(|(name, outcome)| (name.to_owned(), told(outcome))).collect();
         (ready, json!({"status": if ready { "ready" } else { "not ready" }, "checks": checks}))
     }
 }

@@ -184,10 +184,15 @@ impl Shared {
         self.jobs.send(Job::Append(Append { topic, parts, answer, room })).map_err(unavailable)?;
         tokio::time::timeout_at(deadline, answered)
             .await
-            .map_err(|_| AppendError::Unavailable("the disk did not answer in time".to_owned()))?
-            .map_err(|_| AppendError::Unavailable("the log is closed".to_owned()))?
-            .map_err(unavailable)
+            .map_err(|_| in_doubt("the disk did not answer in time"))?
+            .map_err(|_| in_doubt("the log was closed"))?
+            // What could not be written in full may be found there when the database is opened again.
+            .map_err(|error| in_doubt(&error.to_string()))
     }
+}
+
+fn in_doubt(reason: &str) -> AppendError {
+    AppendError::InDoubt { partition: None, reason: reason.to_owned() }
 }
 
 fn unavailable(error: LogError) -> AppendError {

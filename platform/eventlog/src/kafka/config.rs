@@ -67,7 +67,7 @@ impl KafkaConfig {
             session_timeout: Duration::from_secs(45),
             drain_timeout: Duration::from_secs(10),
             max_waiting_bytes: 64 << 20,
-            append_timeout: Duration::from_secs(30),
+            append_timeout: Duration::from_secs(5),
             prefetch_bytes: 8 << 20,
             request_timeout: Duration::from_secs(10),
             settings: BTreeMap::new(),

@@ -29,6 +29,17 @@ pub(super) fn append_error(error: &KafkaError, topic: &str, bytes: usize) -> App
     }
 }
 
+/// Why a record that was handed to librdkafka was not delivered. What librdkafka gives up it may have sent, and the brokers
+/// may have it, whatever the reason.
+pub(super) fn delivery_error(error: &KafkaError, topic: &str, partition: i32, bytes: usize) -> AppendError {
+    match append_error(error, topic, bytes) {
+        AppendError::Unavailable(reason) => {
+            AppendError::InDoubt { partition: u32::try_from(partition).ok(), reason }
+        }
+        error => error,
+    }
+}
+
 /// Whether reading has stopped because the log doesn't keep the offset.
 pub(super) fn is_out_of_range(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};

@@ -29,6 +29,28 @@ pub(super) fn watermarks<C: ClientContext + ConsumerContext>(
     }
 }
 
+/// The offset of the first record that is as young as the timestamp (milliseconds since the epoch), or the partition's end
+/// when there is none. Blocks.
+pub(super) fn offset_at<C: ClientContext + ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: u32,
+    timestamp: i64,
+    timeout: Duration,
+) -> KafkaResult<u64> {
+    let mut asked = TopicPartitionList::with_capacity(1);
+    asked.add_partition_offset(topic, partition as i32, Offset::Offset(timestamp.max(0)))?;
+    let found = consumer.offsets_for_times(asked, timeout)?;
+    let found = found.find_partition(topic, partition as i32);
+    if let Some(element) = &found {
+        element.error()?;
+    }
+    match found.map(|element| element.offset()) {
+        Some(Offset::Offset(offset)) => Ok(offset as u64),
+        _ => Ok(watermarks(consumer, topic, partition, timeout)?.high),
+    }
+}
+
 /// A partition that is new, or whose leader changes, has none for a moment.
 fn is_moving(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;

@@ -36,6 +36,7 @@ use self::topics::{Topic, Topics};
 use crate::error::{AppendError, LogError};
 use crate::log::{Assignment, EventLog, GroupConsumer, TailReader};
 use crate::record::{Appended, Record};
+use crate::spool::Upstream;
 use crate::topic::{TopicSpec, Watermarks};
 
 /// A log on a Kafka cluster. Dropping it waits, for a bounded time, until members whose consumers were dropped have
@@ -67,15 +68,15 @@ impl KafkaLog {
         Ok(Self { config, topics, producer, room, members: Mutex::default() })
     }
 
-    /// Gives every record its partition and sends those that are not too long.
+    /// Sends those records that are not too long, each to its partition.
     async fn send(
         &self,
         name: &str,
         topic: &Topic,
         records: Vec<Record>,
+        partitions: Vec<u32>,
     ) -> Vec<Result<Appended, AppendError>> {
         let limit = topic.max_record_bytes;
-        let partitions = topic.spread.partitions_of(&records, topic.partitions);
         let mut results = Vec::with_capacity(records.len());
         let mut sent = Sent::default();
         for (record, partition) in records.into_iter().zip(partitions) {
@@ -86,7 +87,8 @@ impl KafkaLog {
             }
         }
         let mut delivered = self.deliver(name, sent).await.into_iter();
-        let missing = || Err(AppendError::Unavailable("the delivery was not reported".to_owned()));
+        let reason = || "the delivery was not reported".to_owned();
+        let missing = || Err(AppendError::InDoubt { partition: None, reason: reason() });
         results
             .into_iter()
             .map(|refused| refused.or_else(|| delivered.next()).unwrap_or_else(missing))
@@ -131,14 +133,11 @@ impl EventLog for KafkaLog {
 
     async fn append(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Appended, AppendError>> {
         match self.topics.get(topic).await {
-            Ok(found) => self.send(topic, &found, records).await,
-            Err(error) => {
-                let error = match error {
-                    LogError::UnknownTopic(topic) => AppendError::UnknownTopic(topic),
-                    error => AppendError::Unavailable(error.to_string()),
-                };
-                vec![Err(error); records.len()]
+            Ok(found) => {
+                let partitions = found.spread.partitions_of(&records, found.partitions);
+                self.send(topic, &found, records, partitions).await
             }
+            Err(error) => vec![Err(not_sent(error)); records.len()],
         }
     }
 
@@ -168,6 +167,34 @@ impl EventLog for KafkaLog {
 
     async fn check(&self) -> Result<(), LogError> {
         self.topics.check().await
+    }
+}
+
+#[async_trait]
+impl Upstream for KafkaLog {
+    async fn append_to(
+        &self,
+        topic: &str,
+        partition: u32,
+        records: Vec<Record>,
+    ) -> Vec<Result<Appended, AppendError>> {
+        let partitions = vec![partition; records.len()];
+        match self.topics.get(topic).await {
+            Ok(found) => self.send(topic, &found, records, partitions).await,
+            Err(error) => vec![Err(not_sent(error)); records.len()],
+        }
+    }
+
+    async fn offset_at(&self, topic: &str, partition: u32, timestamp: i64) -> Result<u64, LogError> {
+        self.topics.offset_at(topic, partition, timestamp).await
+    }
+}
+
+/// The answer to an append whose topic could not be looked up.
+fn not_sent(error: LogError) -> AppendError {
+    match error {
+        LogError::UnknownTopic(topic) => AppendError::UnknownTopic(topic),
+        error => AppendError::Unavailable(error.to_string()),
     }
 }
 

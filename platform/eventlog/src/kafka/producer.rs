@@ -70,9 +70,10 @@ impl ProducerContext for DeliveryReports {
             Ok(message) => {
                 Ok(Appended { partition: message.partition() as u32, offset: message.offset() as u64 })
             }
-            Err((error, message)) => Err(failure::append_error(
+            Err((error, message)) => Err(failure::delivery_error(
                 error,
                 &delivery.call.topic,
+                message.partition(),
                 message.payload_len() + message.key_len(),
             )),
         };
@@ -101,10 +102,11 @@ impl RecordProducer {
         room: OwnedSemaphorePermit,
     ) -> Results {
         let (done, results) = oneshot::channel();
-        let unsent = Err(AppendError::Unavailable("the delivery was not reported".to_owned()));
+        let reason = "the delivery was not reported".to_owned();
+        let unreported = Err(AppendError::InDoubt { partition: None, reason });
         let call = Arc::new(Call {
             topic: topic.to_owned(),
-            results: Mutex::new(vec![unsent.clone(); records.len()]),
+            results: Mutex::new(vec![unreported.clone(); records.len()]),
             open: AtomicUsize::new(records.len() + 1),
             done: Mutex::new(Some(done)),
             room: Mutex::new(Some(room)),
@@ -114,7 +116,7 @@ impl RecordProducer {
             hand_over(&native, &call, index, record, *partition);
         }
         call.close_one();
-        let results = results.await.unwrap_or_else(|_| vec![unsent; records.len()]);
+        let results = results.await.unwrap_or_else(|_| vec![unreported; records.len()]);
         if results.iter().any(Result::is_err) {
             self.replace_if_dead(&native);
         }

@@ -182,6 +182,18 @@ impl Topics {
         .await
     }
 
+    /// The offset of the partition's first record that is as young as the timestamp; its end when there is none.
+    pub(super) async fn offset_at(
+        &self,
+        name: &str,
+        partition: u32,
+        timestamp: i64,
+    ) -> Result<u64, LogError> {
+        let name = name.to_owned();
+        self.ask(move |consumer, timeout| lookup::offset_at(consumer, &name, partition, timestamp, timeout))
+            .await
+    }
+
     /// Whether a broker answers.
     pub(super) async fn check(&self) -> Result<(), LogError> {
         self.ask(|lookup, timeout| {
@@ -200,11 +212,31 @@ impl Topics {
         question: impl FnOnce(&BaseConsumer, Duration) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, LogError> {
         let (lookup, timeout) = (Arc::clone(&self.lookup), self.request_timeout);
-        tokio::task::spawn_blocking(move || question(&lookup, timeout))
-            .await
-            .map_err(|error| LogError::Unavailable(error.to_string()))?
-            .map_err(|error| unavailable(&error))
+        let asking = move || {
+            question(&lookup, timeout).map_err(|error| match complaint(&lookup) {
+                Some(complaint) => LogError::Unavailable(format!("{error}: {complaint}")),
+                None => unavailable(&error),
+            })
+        };
+        let answer = tokio::task::spawn_blocking(asking).await;
+        answer.map_err(|error| LogError::Unavailable(error.to_string()))?
     }
+}
+
+/// Long enough to find what is waiting to be told.
+const COMPLAINT_WAIT: Duration = Duration::from_millis(20);
+
+/// What librdkafka has complained about since a question failed last: the answer to a question says that no broker was reached,
+/// not that one refused the password or has a certificate that is not trusted.
+fn complaint(lookup: &BaseConsumer) -> Option<KafkaError> {
+    let complaints = std::iter::from_fn(|| lookup.poll(COMPLAINT_WAIT)).filter_map(Result::err);
+    let tells_little = |error: &KafkaError| {
+        matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+        )
+    };
+    complaints.filter(|error| !tells_little(error)).last()
 }
 
 /// The broker-side settings of a topic.

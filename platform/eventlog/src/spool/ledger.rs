@@ -1,0 +1,104 @@
+//! What the spool holds and how it fares: the one place where room is given out and where metrics and readiness look.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::files::Waiting;
+use super::metrics::Metrics;
+
+/// Room that readiness asks for, at the most.
+const SPARE_BYTES: u64 = 1 << 20;
+
+pub(super) struct Ledger {
+    max_bytes: u64,
+    /// On disk, drained entries of files that are still there included, and on the way to it.
+    used: AtomicU64,
+    waiting: Mutex<Waiting>,
+    /// Why the last write failed.
+    broken: Mutex<Option<String>>,
+    pub(super) metrics: Metrics,
+    /// Wakes whoever drains.
+    pub(super) appended: Notify,
+}
+
+impl Ledger {
+    pub(super) fn new(max_bytes: u64, used: u64, waiting: Waiting, metrics: Metrics) -> Self {
+        let (used, broken) = (AtomicU64::new(used), Mutex::default());
+        let ledger =
+            Self { max_bytes, used, waiting: Mutex::new(waiting), broken, metrics, appended: Notify::new() };
+        ledger.metrics.show_waiting(&waiting);
+        ledger
+    }
+
+    /// Takes room for an entry, if there is some.
+    pub(super) fn reserve(&self, bytes: u64) -> bool {
+        let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max_bytes);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
+    }
+
+    /// Gives room back.
+    pub(super) fn free(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// An entry that room was taken for was written, or not.
+    pub(super) fn written(&self, bytes: u64, records: u64, spooled_at: i64, written: &io::Result<()>) {
+        match written {
+            Ok(()) => {
+                self.metrics.spooled.inc_by(records);
+                *self.broken.lock() = None;
+                self.change(|waiting| {
+                    waiting.records += records;
+                    waiting.bytes += bytes;
+                    waiting.oldest = waiting.oldest.or(Some(spooled_at));
+                });
+                self.appended.notify_one();
+            }
+            Err(error) => {
+                self.free(bytes);
+                *self.broken.lock() = Some(error.to_string());
+            }
+        }
+    }
+
+    /// Entries that are in the log now.
+    pub(super) fn drained(&self, bytes: u64, records: u64) {
+        self.metrics.drained.inc_by(records);
+        self.change(|waiting| {
+            waiting.records = waiting.records.saturating_sub(records);
+            waiting.bytes = waiting.bytes.saturating_sub(bytes);
+            if waiting.records == 0 {
+                waiting.oldest = None;
+            }
+        });
+    }
+
+    /// The oldest entry was met.
+    pub(super) fn oldest(&self, spooled_at: i64) {
+        self.change(|waiting| waiting.oldest = Some(spooled_at));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.waiting.lock();
+        change(&mut waiting);
+        self.metrics.show_waiting(&waiting);
+    }
+
+    pub(super) fn waiting(&self) -> Waiting {
+        *self.waiting.lock()
+    }
+
+    /// Why the last write failed, unless one has succeeded since.
+    pub(super) fn broken(&self) -> Option<String> {
+        self.broken.lock().clone()
+    }
+
+    /// Whether there is room for more.
+    pub(super) fn is_full(&self) -> bool {
+        let spare = SPARE_BYTES.min(self.max_bytes / 8);
+        self.used.load(Ordering::Acquire) + spare > self.max_bytes
+    }
+}
