@@ -11,6 +11,8 @@ mod disk_full;
 mod frozen;
 mod groups;
 mod outage;
+mod secure;
+mod static_members;
 mod subject;
 mod tails;
 
@@ -98,5 +100,6 @@ mod apache_kafka {
         compaction::a_tail_reaches_the_end_of_a_log_that_ends_in_a_gap,
         compaction::a_tombstone_is_kafkas_null,
         frozen::a_frozen_member_is_fenced_by_the_brokers,
+        static_members::a_named_member_that_comes_back_takes_nothing_from_the_others,
     }
 }

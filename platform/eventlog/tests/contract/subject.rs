@@ -124,8 +124,8 @@ pub fn leave_out(what: &str, why: &str) {
 }
 
 /// A Kafka broker, stopped when this process ends.
-struct Broker {
-    address: String,
+pub struct Broker {
+    pub address: String,
     /// Waits for its standard input to close, which happens however this process ends.
     _stopper: Option<Child>,
 }
@@ -135,9 +135,16 @@ impl Broker {
         if let Ok(address) = std::env::var("TALLY_KAFKA") {
             return Ok(Self { address, _stopper: None });
         }
+        Self::start(&[])
+    }
+
+    /// One of its own, with further variables for `deploy/kafka/up`.
+    pub fn start(environment: &[(&str, String)]) -> Result<Self, String> {
         let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
         let scripts = format!("{package}/../../deploy/kafka");
-        let up = Command::new(format!("{scripts}/up")).output().map_err(|error| error.to_string())?;
+        let mut up = Command::new(format!("{scripts}/up"));
+        up.envs(environment.iter().map(|(name, value)| (name, value)));
+        let up = up.output().map_err(|error| error.to_string())?;
         if !up.status.success() {
             return Err(String::from_utf8_lossy(&up.stderr).trim().replace('\n', "; "));
         }
