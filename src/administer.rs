@@ -11,11 +11,13 @@ pub use tally_directory::commands::NewToken;
 use tally_directory::commands::{self, NewUser};
 use tally_directory::{Change, Directory, MemberSource, Scope, SecretHash, State, token_from_random};
 use tally_ping::Ping;
+use tally_processor::recount::Days;
 use tally_store::Store;
 
 use crate::cli::Removal;
 use crate::commands::sessions;
 use crate::randomness::fresh_random;
+use crate::recounting::Recounting;
 
 /// One request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub enum Request {
     RevokeToken { name: String, user: Option<String> },
     /// Where the sessions are not what the page events amount to.
     VerifySessions,
+    /// Where the derived tables are not what the raw rows amount to.
+    Verify { days: Days },
     /// Something about the Service Ping.
     Ping { task: PingRequest },
 }
@@ -65,6 +69,8 @@ pub struct Administered {
     /// Only where ClickHouse is at hand, too.
     pub ping: Option<Ping>,
     pub store: Option<Store>,
+    /// Only where the tables and the definitions are at hand.
+    pub recounting: Option<Recounting>,
 }
 
 /// Does what is asked; the text to print, or what is in the way.
@@ -97,6 +103,10 @@ pub async fn perform(administered: &Administered, request: Request) -> Result<St
         }
         Request::VerifySessions => match &administered.store {
             Some(store) => sessions::verify(store).await,
+            None => bail!("this process has no store"),
+        },
+        request @ Request::Verify { .. } => match &administered.recounting {
+            Some(recounting) => recounting.perform(request).await,
             None => bail!("this process has no store"),
         },
         Request::Ping { task } => match &administered.ping {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+use tally_processor::recount::Days;
 use tally_schemas::definitions::generate::{Counting, NewProperty, NewRule};
 
 /// Event-sourced analytics that speaks GitLab's API: tracks events, counts them exactly once, answers for the numbers.
@@ -51,6 +52,8 @@ pub enum Command {
     Store(ServiceArgs),
     /// Creates and upgrades the ClickHouse tables
     Migrate(ConfigArgs),
+    /// Recounts everything from the raw rows and prints the differences; fails when there are any
+    Verify(VerifyArgs),
     /// Recounts the sessions of product analytics from the raw page events
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -141,6 +144,35 @@ pub struct CollectArgs {
     /// The address to serve on (services.collect).
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+}
+
+/// The days that a recount is about.
+#[derive(Args)]
+pub struct DayArgs {
+    /// The first day, such as 2026-11-20 [default: the first of all]
+    #[arg(long, value_name = "DAY")]
+    pub from: Option<jiff::civil::Date>,
+    /// The last day [default: the last of all]
+    #[arg(long, value_name = "DAY")]
+    pub to: Option<jiff::civil::Date>,
+}
+
+impl DayArgs {
+    /// The days meant; all of them by default.
+    pub fn days(&self) -> Days {
+        Days { from: self.from.unwrap_or(Days::ALL.from), to: self.to.unwrap_or(Days::ALL.to) }
+    }
+}
+
+#[derive(Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    #[command(flatten)]
+    pub days: DayArgs,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand)]

@@ -9,6 +9,7 @@ mod instance;
 mod models;
 mod open;
 mod randomness;
+mod recounting;
 mod registry;
 mod services;
 mod welcome;
@@ -36,14 +37,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Config => print!("{}", config::DEFAULTS),
         Command::Openapi => println!("{}", services::document().to_pretty_json()?),
         serving => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(serving))?;
+            return tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(serving));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(command: Command) -> Result<()> {
-    match command {
+async fn serve(command: Command) -> Result<ExitCode> {
+    let done = match command {
         Command::Standalone(args) => Box::pin(commands::standalone::run(args)).await,
         Command::Ingest(args) => commands::services::ingest(args).await,
         Command::Capture(args) => commands::services::capture(args).await,
@@ -54,6 +55,7 @@ async fn serve(command: Command) -> Result<()> {
         Command::Directory(command) => commands::directory::run(command).await,
         Command::Ping(args) => Box::pin(commands::ping::run(args)).await,
         Command::Collect(args) => commands::collect::run(args).await,
+        Command::Verify(args) => return Box::pin(commands::verify::run(args)).await,
         Command::Sessions(command) => commands::sessions::run(command).await,
         Command::Store(args) => commands::store::run(args).await,
         Command::Migrate(args) => commands::migrate::run(args).await,
@@ -65,5 +67,6 @@ async fn serve(command: Command) -> Result<()> {
         Command::Definitions(_) | Command::Config | Command::Openapi => {
             unreachable!("handled without a runtime")
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

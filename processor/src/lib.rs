@@ -6,6 +6,7 @@ mod config;
 pub mod fold;
 mod metrics;
 mod partition;
+pub mod recount;
 mod repetitions;
 mod row_binary;
 pub mod sessions;

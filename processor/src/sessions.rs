@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tally_store::{Store, StoreError};
 
 /// The parts that the page events amount to, in the order of the table's columns.
-const PARTS_OF_EVENTS: &str = "
+pub(crate) const PARTS_OF_EVENTS: &str = "
     SELECT
         project_id,
         session_id = '' AS by_visitor,

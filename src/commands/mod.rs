@@ -10,3 +10,4 @@ pub mod sessions;
 pub mod standalone;
 pub mod store;
 pub mod token;
+pub mod verify;

@@ -4,11 +4,11 @@
 mod batch_rows;
 mod calendar;
 pub mod contributions;
-mod counters;
+pub(crate) mod counters;
 mod dead_letters;
 pub mod directory;
 pub mod events;
-mod json;
+pub(crate) mod json;
 mod page_event_row;
 pub mod page_events;
 pub mod refused;

@@ -4,6 +4,7 @@
 
 #[path = "../../../tests/harness/engine.rs"]
 mod engine;
+mod recount;
 mod repetitions;
 mod sessions;
 mod tables;

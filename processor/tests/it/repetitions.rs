@@ -32,7 +32,7 @@ fn config() -> ProcessorConfig {
     }
 }
 
-async fn log_in(folder: &std::path::Path) -> Arc<dyn EventLog> {
+pub async fn log_in(folder: &std::path::Path) -> Arc<dyn EventLog> {
     let log = EmbeddedLog::open(EmbeddedConfig::new(folder)).unwrap();
     for name in [topics::EVENTS, topics::CONTRIBUTIONS, topics::DIRECTORY, topics::PAGE_EVENTS] {
         let compacted = name == topics::DIRECTORY;
@@ -68,14 +68,14 @@ fn page_event(project_id: i64, id: u128, received_at: i64) -> Record {
     }
 }
 
-async fn append(log: &Arc<dyn EventLog>, topic: &str, records: Vec<Record>) {
+pub async fn append(log: &Arc<dyn EventLog>, topic: &str, records: Vec<Record>) {
     for result in log.append(topic, records).await {
         result.unwrap();
     }
 }
 
 /// Runs a processor until `is_done`; what it did not count.
-async fn process(log: &Arc<dyn EventLog>, store: &Store, is_done: impl AsyncFn() -> bool) -> Metrics {
+pub async fn process(log: &Arc<dyn EventLog>, store: &Store, is_done: impl AsyncFn() -> bool) -> Metrics {
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let deps = ProcessorDeps {
         log: Arc::clone(log),

@@ -1,0 +1,39 @@
+//! `tally verify`: recounts from the raw rows, in the running process where there is one, and says what differs.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tally_processor::recount::{Difference, Report};
+
+use crate::administer::Request;
+use crate::cli::VerifyArgs;
+use crate::recounting;
+
+/// Runs `tally verify`; fails when there are differences.
+pub async fn run(args: VerifyArgs) -> Result<ExitCode> {
+    let request = Request::Verify { days: args.days.days() };
+    let answer = recounting::send(&args.config, request).await?;
+    let report: Report = serde_json::from_str(&answer)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", text(&report));
+    }
+    Ok(if report.count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn text(report: &Report) -> String {
+    let mut text: String = report.differences.iter().map(line).collect();
+    let unlisted = report.count - report.differences.len() as u64;
+    if unlisted > 0 {
+        text += &format!("and {unlisted} more\n");
+    }
+    text + &format!("{} differences\n", report.count)
+}
+
+fn line(difference: &Difference) -> String {
+    let Difference { table, day, what, kept, recounted } = difference;
+    let or_nothing = |text: &str| if text.is_empty() { "nothing".to_owned() } else { text.to_owned() };
+    let day = if day.is_empty() { String::new() } else { format!(" {day}") };
+    format!("{table}{day} {what}: kept {}, recounted {}\n", or_nothing(kept), or_nothing(recounted))
+}
