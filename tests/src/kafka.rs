@@ -1,6 +1,7 @@
-//! A real Apache Kafka broker, started by `deploy/kafka/up` for one test and stopped with it.
+//! A real Apache Kafka broker, started by `deploy/kafka/up` for one test and stopped with it. It can be killed and started
+//! again with its records, and may be reached through proxies.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::outside::root;
 use crate::process::free_port;
@@ -8,32 +9,71 @@ use crate::process::free_port;
 /// A running broker.
 pub struct Kafka {
     port: u16,
+    /// Further listeners, in the form that `up` takes.
+    via: String,
     /// `host:port`
     pub address: String,
+}
+
+/// A listener of its own for those who reach the broker through a proxy.
+#[derive(Clone, Debug)]
+pub struct Via {
+    /// Capital letters and digits.
+    pub name: String,
+    /// Where the broker listens.
+    pub port: u16,
+    /// Where it sends those who ask here: the proxy's port.
+    pub advertised: u16,
 }
 
 impl Kafka {
     /// Starts a broker with a folder of its own; the error says why there can't be one on this machine.
     pub fn start() -> Result<Self, String> {
-        let port = free_port();
-        let output = Command::new(root().join("deploy/kafka/up"))
-            .env("TALLY_KAFKA_PORT", port.to_string())
+        Self::start_on(free_port(), &[])
+    }
+
+    /// The same on this port, with further listeners.
+    pub fn start_on(port: u16, via: &[Via]) -> Result<Self, String> {
+        let via: Vec<String> =
+            via.iter().map(|via| format!("{}:PLAINTEXT:{}:{}", via.name, via.port, via.advertised)).collect();
+        let mut kafka = Self { port, via: via.join(" "), address: String::new() };
+        kafka.address = kafka.start_again()?;
+        Ok(kafka)
+    }
+
+    /// Starts the broker again with its records after it was killed; its address.
+    pub fn start_again(&self) -> Result<String, String> {
+        let output = self
+            .script("up")
             .output()
             .map_err(|error| format!("deploy/kafka/up can't be started: {error}"))?;
         if !output.status.success() {
             return Err(format!("deploy/kafka/up: {}", String::from_utf8_lossy(&output.stderr).trim()));
         }
-        let address =
-            String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().trim().to_owned();
-        Ok(Self { port, address })
+        Ok(String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().trim().to_owned())
+    }
+
+    /// `kill -9`. The records stay for [`Self::start_again`].
+    pub fn kill(&self) -> std::io::Result<Output> {
+        self.script("down").args(["--keep", "--kill", &self.port.to_string()]).output()
+    }
+
+    /// The broker's process.
+    pub fn id(&self) -> Option<u32> {
+        let folder = root().join(format!(".cache/kafka/broker-{}", self.port));
+        std::fs::read_to_string(folder.join("pid")).ok()?.trim().parse().ok()
+    }
+
+    fn script(&self, name: &str) -> Command {
+        let mut command = Command::new(root().join("deploy/kafka").join(name));
+        command.env("TALLY_KAFKA_PORT", self.port.to_string()).env("TALLY_KAFKA_LISTENERS", &self.via);
+        command
     }
 }
 
 impl Drop for Kafka {
     fn drop(&mut self) {
         // A broker that is gone already needs no stopping.
-        let _ = Command::new(root().join("deploy/kafka/down"))
-            .env("TALLY_KAFKA_PORT", self.port.to_string())
-            .output();
+        let _ = self.script("down").arg(self.port.to_string()).output();
     }
 }

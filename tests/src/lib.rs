@@ -4,6 +4,7 @@
 pub mod instance;
 pub mod kafka;
 pub mod losing_proxy;
+pub mod oracle;
 pub mod outside;
 pub mod process;
 pub mod proxy;

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,8 @@ use crate::wait;
 
 /// How long a process may take until it is ready.
 const READY_DEADLINE: Duration = Duration::from_mins(1);
+/// How long an answer about its state may take.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The binary under test: `TALLY_BIN`, or the one built beside the tests.
 pub fn binary() -> PathBuf {
@@ -82,8 +84,29 @@ impl Tally {
 
     /// Starts the same command again after it was killed.
     pub async fn restart(&mut self) -> Result<()> {
-        self.child = spawn(&self.command, &self.environment, &self.log)?;
+        self.start_again()?;
         self.ready().await
+    }
+
+    /// The same without waiting until it is ready, which it may not be while what it stands on is away.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(&self.command, &self.environment, &self.log)?;
+        Ok(())
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Where its output goes.
+    pub fn log_path(&self) -> &Path {
+        &self.log
     }
 
     /// `http://127.0.0.1:port`
@@ -105,13 +128,7 @@ impl Tally {
 
     /// The sum of a metric over all its labels; `None` when it is not reported.
     pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
-        let text = reqwest::get(format!("{}/metrics", self.url())).await?.text().await?;
-        let values: Vec<f64> = text
-            .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
-            .collect();
-        Ok(if values.is_empty() { None } else { Some(values.iter().sum()) })
+        metric(&self.url(), name).await
     }
 
     async fn ready(&mut self) -> Result<()> {
@@ -125,12 +142,18 @@ impl Tally {
                 if let Some(status) = ended? {
                     bail!("it ended with {status}");
                 }
-                Ok(reqwest::get(url).await?.status().is_success().then_some(()))
+                is_ready(&url).await
             }
         })
         .await;
         outcome.with_context(|| format!("tally {}\n{}", self.command.join(" "), self.log_tail()))
     }
+}
+
+/// `Some` once the address answers with success.
+pub async fn is_ready(url: &str) -> Result<Option<()>> {
+    let request = reqwest::Client::new().get(url).timeout(ANSWER_DEADLINE);
+    Ok(request.send().await?.status().is_success().then_some(()))
 }
 
 impl Drop for Tally {
@@ -142,7 +165,15 @@ impl Drop for Tally {
 fn spawn(command: &[String], environment: &[(String, String)], log: &Path) -> Result<Child> {
     let folder = log.parent().context("the log lies in the process's folder")?;
     let output = File::options().create(true).append(true).open(log)?;
-    Command::new(binary())
+    let mut process = if cfg!(target_os = "linux") {
+        // A limit on the length of files plays a full disk in some tests, and its signal would kill.
+        let mut process = Command::new("env");
+        process.arg("--ignore-signal=XFSZ").arg(binary());
+        process
+    } else {
+        Command::new(binary())
+    };
+    process
         .args(command)
         // Every standalone serves the internal API, too: tests that run at once must not meet on its port.
         .env("TALLY_SERVICES__INTERNAL", "127.0.0.1:0")
@@ -153,6 +184,18 @@ fn spawn(command: &[String], environment: &[(String, String)], log: &Path) -> Re
         .stderr(output)
         .spawn()
         .with_context(|| format!("can't start {}; build it with `cargo build --release`", binary().display()))
+}
+
+/// The sum of a metric of the Tally at `url` over all its labels; `None` when it is not reported.
+pub async fn metric(url: &str, name: &str) -> Result<Option<f64>> {
+    let request = reqwest::Client::new().get(format!("{url}/metrics")).timeout(ANSWER_DEADLINE);
+    let text = request.send().await?.text().await?;
+    let values: Vec<f64> = text
+        .lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
+        .collect();
+    Ok(if values.is_empty() { None } else { Some(values.iter().sum()) })
 }
 
 /// Runs `tally ARGUMENTS` to its end; its standard output when it succeeded.

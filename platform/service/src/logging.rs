@@ -42,8 +42,12 @@ pub fn start(config: &LogConfig) -> Result<(), LogError> {
 
     let filter = EnvFilter::try_new(&config.filter)?;
     let colours = std::io::stderr().is_terminal();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        // A line that can't be written, on a full disk for one, is lost. Complaining of it there would panic.
+        .log_internal_errors(false);
     match config.format {
         LogFormat::Human => builder.finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,

@@ -1,0 +1,377 @@
+//! The processes of a run, with a proxy on every connection between two of them, and how faults begin and end there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::chaos_proxy::{ChaosProxy, Weather};
+use super::fault::{Fault, Field, Link, SESSION_TIMEOUT, Target};
+use super::lasting_port;
+use super::service::{Service, signal};
+use super::workload::{PROJECT, TRACKING_KEY};
+use crate::kafka::{Kafka, Via};
+use crate::process::{STORE_PASSWORD, run};
+use crate::wait;
+
+/// How long everything may take to be ready once the faults are over.
+const RECOVERY_DEADLINE: Duration = Duration::from_mins(2);
+/// How long a processor may take to stop in order while other things go wrong.
+const STOP_DEADLINE: Duration = Duration::from_secs(40);
+/// Files that are longer can't be written to while the disk is full.
+const FULL_AT_BYTES: u64 = 4096;
+
+/// Real processes and what is between them.
+pub struct Topology {
+    folder: PathBuf,
+    /// Settings of every process.
+    common: Vec<String>,
+    services: Mutex<BTreeMap<Target, Arc<Service>>>,
+    query: Option<Arc<Service>>,
+    kafka: Option<Arc<Kafka>>,
+    links: BTreeMap<Link, ChaosProxy>,
+    store_port: u16,
+}
+
+/// How many of what a run on Kafka has.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub ingests: usize,
+    /// At the end; it begins with one.
+    pub processors: usize,
+    pub partitions: u32,
+    /// Records in a batch of a processor at most.
+    pub batch_records: u64,
+}
+
+impl Topology {
+    /// Separate processes on a Kafka of their own: engine, ingests, capture, query, and one processor to begin with.
+    pub async fn on_kafka(folder: &Path, common: &[String], size: Size) -> Result<Self> {
+        let (kafka_port, store_port) = (lasting_port(), lasting_port());
+        let mut links = BTreeMap::new();
+        let mut via = Vec::new();
+        let to_kafka = [(Link::IngestKafka, "INGEST".to_owned())].into_iter().chain(
+            (0..size.processors).map(|number| (Link::ProcessorKafka(number), format!("PROCESSOR{number}"))),
+        );
+        for (link, name) in to_kafka {
+            let (port, advertised) = (lasting_port(), lasting_port());
+            via.push(Via { name, port, advertised });
+            links.insert(link, ChaosProxy::start(advertised, port).await?);
+        }
+        let to_store = (0..size.processors).map(Link::ProcessorStore).chain([Link::QueryStore]);
+        for link in to_store {
+            links.insert(link, ChaosProxy::start(lasting_port(), store_port).await?);
+        }
+        let mut topology = Self {
+            folder: folder.to_owned(),
+            common: [common, &on_kafka_settings(size.partitions), &processor_settings(size.batch_records)]
+                .concat(),
+            services: Mutex::default(),
+            query: None,
+            kafka: None,
+            links,
+            store_port,
+        };
+        let kafka = tokio::task::spawn_blocking(move || Kafka::start_on(kafka_port, &via));
+        topology.start_store().await?;
+        topology.kafka = Some(Arc::new(kafka.await?.map_err(|error| anyhow!(error))?));
+
+        let direct = vec![format!("kafka.bootstrap_servers=127.0.0.1:{kafka_port}")];
+        let settings = [direct, topology.store_settings(Link::QueryStore)].concat();
+        topology.query = Some(topology.start("query", "query", lasting_port(), &settings).await?);
+        for number in 0..size.ingests {
+            let port = lasting_port();
+            let node = format!("ingest.node={number}");
+            let settings = [topology.kafka_settings(Link::IngestKafka), vec![node]].concat();
+            let name = Target::Ingest(number);
+            let ingest = topology.start(&name.to_string(), "ingest", port, &settings).await?;
+            topology.services().insert(name, ingest);
+            let proxy = ChaosProxy::start(lasting_port(), port).await?;
+            topology.links.insert(Link::Producer(number), proxy);
+        }
+        let port = lasting_port();
+        let settings = topology.kafka_settings(Link::IngestKafka);
+        let capture = topology.start("capture", "capture", port, &settings).await?;
+        topology.services().insert(Target::Capture, capture);
+        topology.links.insert(Link::Trackers, ChaosProxy::start(lasting_port(), port).await?);
+        topology.join(0).await?;
+        Ok(topology)
+    }
+
+    /// One process with the log inside, and an engine beside it.
+    pub async fn embedded(folder: &Path, common: &[String], batch_records: u64) -> Result<Self> {
+        let store_port = lasting_port();
+        let port = lasting_port();
+        let link = Link::ProcessorStore(0);
+        let links = BTreeMap::from([
+            (link, ChaosProxy::start(lasting_port(), store_port).await?),
+            (Link::Producer(0), ChaosProxy::start(lasting_port(), port).await?),
+        ]);
+        let topology = Self {
+            folder: folder.to_owned(),
+            common: [common, &processor_settings(batch_records)].concat(),
+            services: Mutex::default(),
+            query: None,
+            kafka: None,
+            links,
+            store_port,
+        };
+        topology.start_store().await?;
+        let settings = topology.store_settings(link);
+        let standalone = topology.start("standalone", "standalone", port, &settings).await?;
+        topology.services().insert(Target::Ingest(0), standalone);
+        Ok(topology)
+    }
+
+    /// The engine, and the tables in it.
+    async fn start_store(&self) -> Result<()> {
+        let store = self.start("store", "store", self.store_port, &[]).await?;
+        self.services().insert(Target::Store, store);
+        let [url, password] =
+            [format!("store.url={}", self.store_url()), format!("store.password={STORE_PASSWORD}")];
+        tokio::task::spawn_blocking(move || run(&["migrate", "--set", &url, "--set", &password])).await??;
+        Ok(())
+    }
+
+    async fn start(&self, name: &str, command: &str, port: u16, settings: &[String]) -> Result<Arc<Service>> {
+        let data = format!("standalone.data_dir={}", self.folder.join(name).display());
+        let mut arguments = vec![command.to_owned(), "--listen".to_owned(), format!("127.0.0.1:{port}")];
+        for setting in self.common.iter().chain(settings).chain([&data]) {
+            arguments.extend(["--set".to_owned(), setting.clone()]);
+        }
+        Service::start(name, &self.folder, port, &arguments).await
+    }
+
+    /// One more processor.
+    pub async fn join(&self, number: usize) -> Result<()> {
+        let settings = [
+            self.kafka_settings(Link::ProcessorKafka(number)),
+            self.store_settings(Link::ProcessorStore(number)),
+        ];
+        let name = Target::Processor(number);
+        let processor =
+            self.start(&name.to_string(), "processor", lasting_port(), &settings.concat()).await?;
+        self.services().insert(name, processor);
+        Ok(())
+    }
+
+    fn kafka_settings(&self, link: Link) -> Vec<String> {
+        vec![format!("kafka.bootstrap_servers=127.0.0.1:{}", self.links[&link].port)]
+    }
+
+    fn store_settings(&self, link: Link) -> Vec<String> {
+        vec![format!("store.url=http://127.0.0.1:{}", self.links[&link].port)]
+    }
+
+    /// The engine's address, past all proxies.
+    pub fn store_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.store_port)
+    }
+
+    /// Where pings are asked for.
+    pub fn query_url(&self) -> String {
+        match &self.query {
+            Some(query) => query.url(),
+            None => self.service(Target::Ingest(0)).expect("standalone runs from the start").url(),
+        }
+    }
+
+    /// The ingests as clients reach them: through proxies.
+    pub fn ingest_urls(&self) -> Vec<String> {
+        let proxies = self.links.iter().filter(|(link, _)| matches!(link, Link::Producer(_)));
+        proxies.map(|(_, proxy)| format!("http://127.0.0.1:{}", proxy.port)).collect()
+    }
+
+    /// Capture as trackers reach it.
+    pub fn capture_url(&self) -> String {
+        let link = if self.links.contains_key(&Link::Trackers) { Link::Trackers } else { Link::Producer(0) };
+        format!("http://127.0.0.1:{}", self.links[&link].port)
+    }
+
+    /// A process.
+    pub fn service(&self, target: Target) -> Option<Arc<Service>> {
+        self.services().get(&target).cloned()
+    }
+
+    /// All processes but the broker.
+    pub fn all(&self) -> Vec<Arc<Service>> {
+        self.services().values().cloned().chain(self.query.clone()).collect()
+    }
+
+    /// Those that count: the processors, or the standalone process.
+    pub fn counting(&self) -> Vec<Arc<Service>> {
+        let is_counting = |target: &Target| match target {
+            Target::Processor(_) => true,
+            Target::Ingest(_) => self.kafka.is_none(),
+            _ => false,
+        };
+        let services = self.services();
+        services
+            .iter()
+            .filter(|(target, _)| is_counting(target))
+            .map(|(_, service)| service.clone())
+            .collect()
+    }
+
+    /// Those that append to the log.
+    pub fn appending(&self) -> Vec<Arc<Service>> {
+        let is_appending = |target: &Target| matches!(target, Target::Ingest(_) | Target::Capture);
+        let services = self.services();
+        services
+            .iter()
+            .filter(|(target, _)| is_appending(target))
+            .map(|(_, service)| service.clone())
+            .collect()
+    }
+
+    /// The proxy on a connection.
+    pub fn link(&self, link: Link) -> &ChaosProxy {
+        &self.links[&link]
+    }
+
+    /// What may go wrong here.
+    pub fn field(&self, processors: usize) -> Field {
+        let mut targets: Vec<Target> = self.services().keys().copied().collect();
+        let disks: Vec<Target> =
+            targets.iter().filter(|target| matches!(target, Target::Ingest(_))).copied().collect();
+        if self.kafka.is_some() {
+            targets.push(Target::Broker);
+            targets.extend((1..processors).map(Target::Processor));
+        }
+        Field { targets, links: self.links.keys().copied().collect(), disks, processors }
+    }
+
+    /// A fault begins.
+    pub async fn begin(&self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Kill(Target::Broker) => {
+                let kafka = self.kafka();
+                tokio::task::spawn_blocking(move || kafka.kill()).await??;
+            }
+            Fault::Freeze(Target::Broker) => self.signal_broker("STOP")?,
+            Fault::Kill(target) => self.named(target)?.kill(),
+            Fault::Freeze(target) => self.named(target)?.freeze()?,
+            Fault::Weather(link, weather) => self.links[&link].set(weather),
+            Fault::DiskFull(target) => {
+                if let Some(kafka) = self.links.get(&Link::IngestKafka) {
+                    kafka.set(Weather::Cut);
+                }
+                self.named(target)?.limit_files(Some(FULL_AT_BYTES))?;
+            }
+            Fault::Leave(number) => self.named(Target::Processor(number))?.stop(STOP_DEADLINE).await?,
+            Fault::Join(number) => self.join(number).await?,
+            Fault::Repeat => {}
+        }
+        Ok(())
+    }
+
+    /// A fault ends.
+    pub async fn end(&self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Kill(Target::Broker) => {
+                let kafka = self.kafka();
+                let started = tokio::task::spawn_blocking(move || kafka.start_again()).await?;
+                started.map_err(|error| anyhow!(error)).context("starting kafka again")?;
+            }
+            Fault::Freeze(Target::Broker) => self.signal_broker("CONT")?,
+            Fault::Kill(target) => self.named(target)?.want(),
+            Fault::Freeze(target) => self.named(target)?.thaw()?,
+            Fault::Weather(link, _) => self.links[&link].set(Weather::Clear),
+            Fault::DiskFull(target) => {
+                self.named(target)?.limit_files(None)?;
+                if let Some(kafka) = self.links.get(&Link::IngestKafka) {
+                    kafka.set(Weather::Clear);
+                }
+            }
+            Fault::Leave(number) => self.named(Target::Processor(number))?.want(),
+            Fault::Join(_) | Fault::Repeat => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more; waits until everything is ready.
+    pub async fn recover(&self) -> Result<()> {
+        self.links.values().for_each(|link| link.set(Weather::Clear));
+        for service in self.all() {
+            service.thaw()?;
+            service.want();
+            service.limit_files(None)?;
+        }
+        for service in self.all() {
+            service.ready(RECOVERY_DEADLINE).await?;
+        }
+        Ok(())
+    }
+
+    /// What processes did that nobody had asked for.
+    pub fn surprises(&self) -> Vec<String> {
+        self.all().iter().flat_map(|service| service.surprises()).collect()
+    }
+
+    fn named(&self, target: Target) -> Result<Arc<Service>> {
+        self.service(target).with_context(|| format!("there is no {target} here"))
+    }
+
+    fn kafka(&self) -> Arc<Kafka> {
+        Arc::clone(self.kafka.as_ref().expect("faults of the broker are drawn where there is one"))
+    }
+
+    fn signal_broker(&self, name: &str) -> Result<()> {
+        self.kafka().id().map_or(Ok(()), |id| signal(id, name))
+    }
+
+    fn services(&self) -> std::sync::MutexGuard<'_, BTreeMap<Target, Arc<Service>>> {
+        self.services.lock().expect("nobody panics while holding it")
+    }
+}
+
+/// What all processes on Kafka have in common.
+fn on_kafka_settings(partitions: u32) -> Vec<String> {
+    vec![
+        "log_storage.kind=kafka".to_owned(),
+        format!("log_storage.partitions={partitions}"),
+        format!("kafka.session_timeout_s={}", SESSION_TIMEOUT.as_secs()),
+    ]
+}
+
+/// What everything that counts has in common.
+fn processor_settings(batch_records: u64) -> Vec<String> {
+    vec![
+        format!("processor.announcement_ttl_s={}", SESSION_TIMEOUT.as_secs()),
+        format!("processor.batch_max_records={batch_records}"),
+    ]
+}
+
+/// What all processes of a run have in common.
+pub fn common_settings(folder: &Path, definitions: &[String]) -> Vec<String> {
+    vec![
+        format!("directory.file={}", folder.join("directory.yml").display()),
+        format!("definitions.paths={definitions:?}"),
+        format!("store.password={STORE_PASSWORD}"),
+        format!("capture.keys.{TRACKING_KEY}={PROJECT}"),
+        "guard.tracking_per_token=0".to_owned(),
+        "guard.other_per_token=0".to_owned(),
+        "guard.without_token_per_address=0".to_owned(),
+        "capture.events_per_key=0".to_owned(),
+    ]
+}
+
+/// Waits until nothing is left to do: spools are empty, every record is counted.
+pub async fn drained(topology: &Topology, deadline: Duration) -> Result<()> {
+    wait::until("spools and lag to be gone", deadline, || async {
+        for service in topology.appending() {
+            if service.metric("tally_spool_records").await?.is_some_and(|spooled| spooled > 0.0) {
+                return Ok(None);
+            }
+        }
+        for service in topology.counting() {
+            if service.metric("tally_processor_lag_records").await?.is_some_and(|lag| lag > 0.0) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await
+}
