@@ -22,6 +22,7 @@ mod parameters;
 mod reconciliations;
 mod refusal;
 mod repository;
+mod request_identity;
 mod service;
 mod state;
 mod subscriptions;

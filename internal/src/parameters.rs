@@ -2,6 +2,7 @@
 //! framework has them. The body wins.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::extract::Request;
 use axum::http::Uri;
@@ -15,6 +16,19 @@ const MAX_QUERY_PAIRS: usize = 100;
 /// Named values, not yet of any type. Null and absent are the same.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters(Map<String, Value>);
+
+impl From<Map<String, Value>> for Parameters {
+    fn from(parameters: Map<String, Value>) -> Self {
+        Self(parameters)
+    }
+}
+
+/// As a JSON object.
+impl fmt::Display for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(&self.0).expect("JSON values are JSON"))
+    }
+}
 
 impl Parameters {
     /// The query string's parameters, each a text, and the body's.

@@ -9,6 +9,7 @@ mod post_receive;
 mod pre_receive;
 mod project_creation;
 mod pushes;
+mod recent_calls;
 mod references;
 
 use tally_service::api::{Routes, Security};

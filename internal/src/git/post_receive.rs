@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use tally_directory::FeatureAccess;
@@ -19,6 +20,7 @@ use crate::bounded::AnyRefusal;
 use crate::parameters::Parameters;
 use crate::refusal::EndpointError;
 use crate::repository::{Repository, RepositoryKind, RepositoryName};
+use crate::request_identity::RequestIdentity;
 use crate::state::InternalState;
 
 /// Refs of one push that become events; a push of more is refused before anything is written.
@@ -67,7 +69,8 @@ enum MessageType {
 
 /// End a push
 ///
-/// Each changed branch and tag becomes a push event of the actor. Lowers the repository's reference counter.
+/// Each changed branch and tag becomes a push event of the actor. Lowers the repository's reference counter. A call that is tried
+/// again with the same `X-Request-ID` counts once.
 #[utoipa::path(
     post, path = "/api/v4/internal/post_receive", tag = "git", request_body = PostReceiveCall,
     responses(
@@ -78,6 +81,7 @@ enum MessageType {
 )]
 pub(super) async fn post_receive(
     State(state): State<InternalState>,
+    headers: HeaderMap,
     ShellCall(parameters): ShellCall,
 ) -> Result<Json<PostReceived>, ApiError> {
     let directory = &state.0.access.directory;
@@ -87,6 +91,7 @@ pub(super) async fn post_receive(
         let repository = RepositoryName::of(&parameters).and_then(|name| name.find(&folded));
         (repository.ok_or(ApiError::NotFound(None))?, Actor::find(&parameters, &folded))
     };
+    let identity = RequestIdentity::of(&headers, "post_receive", &parameters);
     let changes = changes::read(&parameters).unwrap_or_default();
     if changes.len() > MAX_CHANGES {
         return Err(ApiError::BadParameters(format!("changes has more than {MAX_CHANGES} lines")));
@@ -95,13 +100,15 @@ pub(super) async fn post_receive(
     // Behind a deploy key is whoever added it; where nobody is, nobody has pushed.
     if let (Some(author), RepositoryKind::Code) = (&actor.user, repository.kind) {
         let push = Push { author_id: author.id, project_id: repository.project.id, received_at: now };
-        let contributions = push.contributions(&changes, &state.0.contribution_ids, &*state.0.randomness);
+        let contributions =
+            push.contributions(&changes, &state.0.contribution_ids, identity.as_ref(), &*state.0.randomness);
         if !contributions.is_empty() {
             append(&state.0, topics::CONTRIBUTIONS, records(&contributions, state.0.framings)).await?;
         }
     }
     // Last, so that a call which failed and comes again lowers the counter once.
-    let counted = state.0.references.add(directory, repository.gl_repository(), -1, now).await;
+    let call = identity.map(|identity| identity.id(changes.len()));
+    let counted = state.0.references.add(directory, repository.gl_repository(), -1, call, now).await;
     if let Err(error) = &counted {
         tracing::warn!(%error, "a reference counter was not decreased");
     }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::Serialize;
 use tally_service::api::ApiError;
 use utoipa::ToSchema;
@@ -10,6 +11,7 @@ use crate::auth::ShellCall;
 use crate::bounded::AnyRefusal;
 use crate::refusal::EndpointError;
 use crate::repository::RepositoryName;
+use crate::request_identity::RequestIdentity;
 use crate::state::InternalState;
 
 /// Which repository is pushed into.
@@ -28,7 +30,8 @@ pub(super) struct PreReceived {
 
 /// Begin a push
 ///
-/// Raises the repository's reference counter, which forgets the push after ten minutes.
+/// Raises the repository's reference counter, which forgets the push after ten minutes. A call that is tried again with the same
+/// `X-Request-ID` raises it once.
 #[utoipa::path(
     post, path = "/api/v4/internal/pre_receive", tag = "git", request_body = PreReceiveCall,
     responses(
@@ -39,13 +42,15 @@ pub(super) struct PreReceived {
 )]
 pub(super) async fn pre_receive(
     State(state): State<InternalState>,
+    headers: HeaderMap,
     ShellCall(parameters): ShellCall,
 ) -> Result<Json<PreReceived>, ApiError> {
     let directory = &state.0.access.directory;
     let name = RepositoryName::of(&parameters);
     let repository = name.and_then(|name| name.find(&directory.read())).ok_or(ApiError::NotFound(None))?;
     let now = state.0.access.clock.now();
-    let counted = state.0.references.add(directory, repository.gl_repository(), 1, now).await;
+    let call = RequestIdentity::of(&headers, "pre_receive", &parameters).map(|identity| identity.id(0));
+    let counted = state.0.references.add(directory, repository.gl_repository(), 1, call, now).await;
     if let Err(error) = &counted {
         tracing::warn!(%error, "a reference counter was not increased");
     }

@@ -6,9 +6,10 @@ use tally_eventlog::Record;
 use tally_schemas::contribution::{Action, PushAction, PushData};
 use tally_schemas::{Contribution, ContributionIds, Framings};
 use tally_service::randomness::Randomness;
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 use super::changes::RefChange;
+use crate::request_identity::RequestIdentity;
 
 /// Random bytes in a `UUIDv7`, next to its 48 bits of time.
 const RANDOM_BYTES_PER_ID: usize = 10;
@@ -21,28 +22,36 @@ pub(super) struct Push {
 }
 
 impl Push {
-    /// One contribution a branch or tag; other refs are the repository's own affair.
+    /// One contribution a branch or tag; other refs are the repository's own affair. With an identity of the request, their ids
+    /// are the same for each of its tries.
     pub(super) fn contributions(
         &self,
         changes: &[RefChange],
         ids: &ContributionIds,
+        identity: Option<&RequestIdentity>,
         randomness: &dyn Randomness,
     ) -> Vec<Contribution> {
         let mut random = vec![0; changes.len() * RANDOM_BYTES_PER_ID];
         randomness.fill(&mut random);
-        let pushed = changes.iter().zip(random.chunks_exact(RANDOM_BYTES_PER_ID));
-        let pushed = pushed.filter_map(|(change, random)| {
+        let pushed = changes.iter().zip(random.chunks_exact(RANDOM_BYTES_PER_ID)).enumerate();
+        let pushed = pushed.filter_map(|(number, (change, random))| {
             let random = random.try_into().expect("chunks are as long as asked for");
-            Some(self.contribution(push_data(change)?, ids.next(self.received_at), random))
+            let event_id = identity.map_or_else(|| self.new_event_id(random), |identity| identity.id(number));
+            let contribution = self.contribution(push_data(change)?, ids.next(self.received_at), event_id);
+            Some(Contribution { client_event_id: identity.is_some(), ..contribution })
         });
         pushed.collect()
     }
 
-    fn contribution(&self, pushed: PushData, id: i64, random: &[u8; RANDOM_BYTES_PER_ID]) -> Contribution {
+    fn new_event_id(&self, random: &[u8; RANDOM_BYTES_PER_ID]) -> Uuid {
+        let millis = u64::try_from(self.received_at.as_millisecond()).unwrap_or(0);
+        Builder::from_unix_timestamp_millis(millis, random).into_uuid()
+    }
+
+    fn contribution(&self, pushed: PushData, id: i64, event_id: Uuid) -> Contribution {
         let received_at = self.received_at.as_millisecond();
-        let millis = u64::try_from(received_at).unwrap_or(0);
         Contribution {
-            event_id: Builder::from_unix_timestamp_millis(millis, random).into_uuid(),
+            event_id,
             id,
             action: Action::Pushed,
             target_type: None,
@@ -81,12 +90,14 @@ fn push_data(change: &RefChange) -> Option<PushData> {
     })
 }
 
-/// The contributions as records.
+/// The contributions as records. An id that another try may bring again is the record's key.
 pub(super) fn records(contributions: &[Contribution], framings: Framings) -> Vec<Record> {
     let encode = |contribution: &Contribution| {
         let mut value = Vec::new();
         contribution.encode_framed(framings.contribution, &mut value);
-        Record { key: None, value: Bytes::from(value), timestamp: contribution.received_at }
+        let key =
+            contribution.client_event_id.then(|| Bytes::copy_from_slice(contribution.event_id.as_bytes()));
+        Record { key, value: Bytes::from(value), timestamp: contribution.received_at }
     };
     contributions.iter().map(encode).collect()
 }

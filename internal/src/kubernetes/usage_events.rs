@@ -15,6 +15,7 @@ use uuid::Builder;
 
 use super::usage_report::{IdsOf, UsageReport};
 use crate::metrics::Metrics;
+use crate::request_identity::RequestIdentity;
 
 /// Random bytes in a `UUIDv7`, next to its 48 bits of time.
 const RANDOM_BYTES_PER_ID: usize = 10;
@@ -101,21 +102,28 @@ fn nameless(name: &'static str, now: Timestamp) -> TrackedEvent<'static> {
     }
 }
 
-/// The events as records, each with an id of its own.
+/// The events as records, each with an id of its own. With an identity of the request, they are the same for each of its tries, and
+/// the records' keys.
 pub(super) fn records(
     events: Vec<TrackedEvent<'static>>,
+    identity: Option<&RequestIdentity>,
     randomness: &dyn Randomness,
     framings: Framings,
 ) -> Vec<Record> {
     let mut random = vec![0; events.len() * RANDOM_BYTES_PER_ID];
     randomness.fill(&mut random);
-    let encode = |(mut event, random): (TrackedEvent<'static>, &[u8])| {
+    let encode = |(number, (mut event, random)): (usize, (TrackedEvent<'static>, &[u8]))| {
         let millis = u64::try_from(event.received_at).unwrap_or(0);
         let random = random.try_into().expect("chunks are as long as asked for");
-        event.event_id = Builder::from_unix_timestamp_millis(millis, random).into_uuid();
+        event.event_id = match identity {
+            Some(identity) => identity.id(number),
+            None => Builder::from_unix_timestamp_millis(millis, random).into_uuid(),
+        };
+        event.client_event_id = identity.is_some();
         let mut value = Vec::new();
         event.encode_framed(framings.tracked_event, &mut value);
-        Record { key: None, value: Bytes::from(value), timestamp: event.received_at }
+        let key = identity.map(|_| Bytes::copy_from_slice(event.event_id.as_bytes()));
+        Record { key, value: Bytes::from(value), timestamp: event.received_at }
     };
-    events.into_iter().zip(random.chunks_exact(RANDOM_BYTES_PER_ID)).map(encode).collect()
+    events.into_iter().zip(random.chunks_exact(RANDOM_BYTES_PER_ID)).enumerate().map(encode).collect()
 }

@@ -12,6 +12,7 @@ use super::usage_events::{events, records};
 use super::usage_report::UsageReport;
 use crate::append::append;
 use crate::parameters::Parameters;
+use crate::request_identity::RequestIdentity;
 use crate::state::InternalState;
 
 /// What the agent server has counted since it last reported.
@@ -33,7 +34,7 @@ struct UsageMetrics {
 /// Report usage
 ///
 /// Adds to the counters of the agent server, which the Service Ping shows. Counts of zero, empty lists and unknown counters
-/// change nothing.
+/// change nothing. A report that is tried again with the same `X-Request-ID` counts once.
 #[utoipa::path(
     post, path = "/api/v4/internal/kubernetes/usage_metrics", tag = "kubernetes",
     request_body = UsageMetrics,
@@ -44,13 +45,16 @@ pub(super) async fn report(
     _: AgentServerCall,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
-    let sent = Parameters::read(request, &state.0.bodies).await?.into_fields();
-    let report = UsageReport::parse(&sent)?;
+    let headers = request.headers().clone();
+    let parameters = Parameters::read(request, &state.0.bodies).await?;
+    let identity = RequestIdentity::of(&headers, "usage_metrics", &parameters);
+    let report = UsageReport::parse(&parameters.into_fields())?;
     let state = &*state.0;
     let now = state.access.clock.now();
     let events = events(&report, &state.definitions, &state.access.directory.read(), &state.metrics, now);
     if !events.is_empty() {
-        append(state, topics::EVENTS, records(events, &*state.randomness, state.framings)).await?;
+        let records = records(events, identity.as_ref(), &*state.randomness, state.framings);
+        append(state, topics::EVENTS, records).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

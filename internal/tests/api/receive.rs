@@ -198,6 +198,43 @@ async fn a_push_that_the_log_does_not_take_is_not_over() {
 }
 
 #[tokio::test]
+async fn another_try_of_a_call_brings_the_same_ids_and_moves_the_counter_once() {
+    let shell = Shell::start().await;
+    let references = || shell.directory.read().references("project-3", shell.now());
+    let begin = json!({"gl_repository": "project-3"});
+    for push in ["01PUSH", "01PUSH", "01OTHER"] {
+        shell.post_for(push, "pre_receive", &begin).await;
+    }
+    assert_eq!(references(), 2);
+    let changes = format!("{OLD} {NEW} refs/heads/main\n{NONE} {NEW} refs/tags/v1");
+    for push in ["01PUSH", "01PUSH", "01OTHER"] {
+        let answer = shell.post_for(push, "post_receive", &call("user-4", &changes)).await;
+        assert_eq!(answer, received(&json!([])));
+    }
+    assert_eq!(references(), 0);
+    let contributions = shell.contributions();
+    let ids: Vec<_> = contributions.iter().map(|contribution| contribution.event_id).collect();
+    assert_eq!(ids[..2], ids[2..4]);
+    assert!(ids[0] != ids[1] && ids[..2].iter().all(|id| !ids[4..].contains(id)));
+    assert!(contributions.iter().all(|contribution| contribution.client_event_id));
+    let keys: Vec<_> = ids.iter().map(|id| Some(id.as_bytes().to_vec())).collect();
+    assert_eq!(shell.contribution_keys(), keys, "all tries lie in one partition");
+}
+
+#[tokio::test]
+async fn a_call_that_belongs_to_nothing_is_a_new_one_each_time() {
+    let shell = Shell::start().await;
+    let changes = format!("{OLD} {NEW} refs/heads/main");
+    for _ in 0..2 {
+        shell.post("post_receive", &call("user-4", &changes)).await;
+    }
+    let contributions = shell.contributions();
+    assert_ne!(contributions[0].event_id, contributions[1].event_id);
+    assert!(contributions.iter().all(|contribution| !contribution.client_event_id));
+    assert_eq!(shell.contribution_keys(), [None, None]);
+}
+
+#[tokio::test]
 async fn a_push_of_too_many_refs_changes_nothing() {
     let shell = Shell::start().await;
     let line = "a b refs/heads/x\n";

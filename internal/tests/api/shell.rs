@@ -264,6 +264,24 @@ impl Shell {
         self.send("POST", path, &headers, body.to_string()).await.parts()
     }
 
+    /// The same as a part of what the correlation id names.
+    pub async fn post_for(&self, correlation_id: &str, path: &str, body: &Value) -> (u16, Value) {
+        let secret = STANDARD.encode(SECRET);
+        let headers = [
+            ("Gitlab-Shared-Secret", secret.as_str()),
+            ("Content-Type", "application/json"),
+            ("X-Request-ID", correlation_id),
+        ];
+        self.send("POST", path, &headers, body.to_string()).await.parts()
+    }
+
+    /// The keys of the records of contributions that the log has.
+    pub fn contribution_keys(&self) -> Vec<Option<Vec<u8>>> {
+        let taken = self.log.taken.lock();
+        let records = taken.iter().filter(|(topic, _)| topic == topics::CONTRIBUTIONS);
+        records.map(|(_, record)| record.key.as_ref().map(|key| key.to_vec())).collect()
+    }
+
     /// The same with a form.
     pub async fn post_form(&self, path: &str, body: &str) -> (u16, Value) {
         let secret = STANDARD.encode(SECRET);

@@ -265,6 +265,23 @@ async fn what_is_no_count_and_no_list_is_refused_and_nothing_is_counted() {
 }
 
 #[tokio::test]
+async fn another_try_of_a_report_brings_the_same_ids() {
+    let world = World::new();
+    let sent = json!({"counters": {"gitops_sync": 5, "k8s_api_proxy_request": 6},
+        "unique_counters": {"agent_users_using_ci_tunnel": [1, 2]}});
+    for correlation_id in ["01A", "01A", "01B"] {
+        let headers = [("Gitlab-Kas-Api-Request", &*kas_token()), ("X-Request-ID", correlation_id)];
+        assert_eq!(world.call("POST", PATH, &headers, Some(&sent)).await.status, 204);
+    }
+    let events = world.events();
+    let ids: Vec<_> = events.iter().map(|event| event.event_id).collect();
+    assert!(events.len() == 12 && events.iter().all(|event| event.client_event_id));
+    assert_eq!(ids[..4], ids[4..8]);
+    let distinct: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), 8);
+}
+
+#[tokio::test]
 async fn a_report_that_the_log_does_not_take_is_not_answered_as_counted() {
     let world = World::new();
     world.refuse(Some(AppendError::Unavailable("no broker".to_owned())));
