@@ -16,6 +16,7 @@ use tally_store::Store;
 
 use crate::cli::Removal;
 use crate::commands::sessions;
+use crate::dead_letters::{DeadLetters, LettersRequest};
 use crate::randomness::fresh_random;
 use crate::recounting::Recounting;
 
@@ -43,6 +44,8 @@ pub enum Request {
     Verify { days: Days },
     /// Something about the Service Ping.
     Ping { task: PingRequest },
+    /// Something about dead letters.
+    DeadLetters { task: LettersRequest },
 }
 
 /// What is asked about the Service Ping.
@@ -71,6 +74,8 @@ pub struct Administered {
     pub store: Option<Store>,
     /// Only where the tables and the definitions are at hand.
     pub recounting: Option<Recounting>,
+    /// Only where the tables are at hand.
+    pub dead_letters: Option<DeadLetters>,
 }
 
 /// Does what is asked; the text to print, or what is in the way.
@@ -107,6 +112,10 @@ pub async fn perform(administered: &Administered, request: Request) -> Result<St
         },
         request @ Request::Verify { .. } => match &administered.recounting {
             Some(recounting) => recounting.perform(request).await,
+            None => bail!("this process has no store"),
+        },
+        Request::DeadLetters { task } => match &administered.dead_letters {
+            Some(dead_letters) => dead_letters.perform(task).await,
             None => bail!("this process has no store"),
         },
         Request::Ping { task } => match &administered.ping {

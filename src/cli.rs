@@ -57,6 +57,9 @@ pub enum Command {
     /// Recounts the sessions of product analytics from the raw page events
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// What was refused or set aside: lists it, shows it, sends it through again
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Event and metric definitions in GitLab's YAML form
     #[command(subcommand)]
     Definitions(Box<DefinitionsCommand>),
@@ -187,6 +190,69 @@ pub enum SessionsCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+}
+
+#[derive(Subcommand)]
+pub enum DeadLettersCommand {
+    /// Lists letters, the newest first: id, time, reason, origin, project, bytes, state of its replay, detail
+    List {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        filter: LetterFilter,
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+        limit: u64,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows a letter and its bytes, as JSON where they are some
+    Show {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The letter's id
+        id: uuid::Uuid,
+        /// Write nothing but the bytes, as they came
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Sends letters through again, each once: records back to their topic, refused bodies to their endpoint
+    Replay {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The letters; or select some by reason, time, topic, project
+        #[arg(value_name = "ID")]
+        ids: Vec<uuid::Uuid>,
+        #[command(flatten)]
+        filter: LetterFilter,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Append even what an earlier replay, which was not noted to its end, may have appended
+        #[arg(long)]
+        again: bool,
+    },
+}
+
+/// Which letters.
+#[derive(Args)]
+pub struct LetterFilter {
+    /// Of this reason, such as undecodable, unknown_schema, rejected_by_store, invalid, oversized
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// From this moment on, such as 2026-11-20T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<jiff::Timestamp>,
+    /// Before this moment
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<jiff::Timestamp>,
+    /// Records of this topic
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Of this project
+    #[arg(long, value_name = "PROJECT_ID")]
+    pub project: Option<i64>,
 }
 
 #[derive(Subcommand)]

@@ -79,7 +79,7 @@ pub async fn send(config: &Config, request: Request) -> Result<String> {
     let shutdown = CancellationToken::new();
     let log = open::log(config).await?;
     let directory = open::directory(config, log, &shutdown).await?;
-    let administered = Administered { directory, ping: None, store: None, recounting: None };
+    let administered = Administered { directory, ping: None, store: None, recounting: None, dead_letters: None };
     let outcome = perform(&administered, request).await;
     shutdown.cancel();
     administered.directory.stopped().await;

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod control;
+mod dead_letters;
 mod instance;
 mod models;
 mod open;
@@ -37,7 +38,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Config => print!("{}", config::DEFAULTS),
         Command::Openapi => println!("{}", services::document().to_pretty_json()?),
         serving => {
-            return tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(serving));
+            return tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?
+                .block_on(serve(serving));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -56,6 +60,7 @@ async fn serve(command: Command) -> Result<ExitCode> {
         Command::Ping(args) => Box::pin(commands::ping::run(args)).await,
         Command::Collect(args) => commands::collect::run(args).await,
         Command::Verify(args) => return Box::pin(commands::verify::run(args)).await,
+        Command::DeadLetters(command) => return Box::pin(commands::dead_letters::run(command)).await,
         Command::Sessions(command) => commands::sessions::run(command).await,
         Command::Store(args) => commands::store::run(args).await,
         Command::Migrate(args) => commands::migrate::run(args).await,

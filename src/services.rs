@@ -30,10 +30,12 @@ use tally_service::{http, metrics};
 use tally_store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Config;
+use crate::dead_letters::Replaying;
 use crate::{models, open, registry};
 
 /// How long readiness waits for the directory where a spool can stand in for the log.
@@ -54,6 +56,9 @@ pub struct Process {
     spool: Option<Arc<SpoolingLog>>,
     /// What queries measure about themselves; one for all that read ClickHouse.
     queries: QueryMetrics,
+    /// Whose dead letters are on their way to the log.
+    ingest: Option<Ingest>,
+    capture: Option<Capture>,
     routes: Router,
     documents: Vec<OpenApi>,
     /// What is served on other listeners, and the scheduler of the Service Ping.
@@ -77,6 +82,8 @@ impl Process {
             guard: None,
             directory: None,
             spool: None,
+            ingest: None,
+            capture: None,
             routes: Router::new(),
             documents: Vec::new(),
             beside: Vec::new(),
@@ -156,6 +163,7 @@ impl Process {
             registry: self.registry.clone(),
         };
         let ingest = Ingest::new(self.config.ingest.clone(), dependencies)?;
+        self.ingest = Some(ingest.clone());
         self.add(Budget::Tracking, tally_ingest::router(ingest));
         Ok(())
     }
@@ -171,8 +179,42 @@ impl Process {
             registry: self.registry.clone(),
         };
         let capture = Capture::new(self.config.capture.clone(), dependencies)?;
+        self.capture = Some(capture.clone());
         self.add(Budget::Tracking, tally_capture::router(capture));
         Ok(())
+    }
+
+    /// What dead letters are replayed by: the services' own rules, on a log without a spool before it, so that where the
+    /// records lie is known. Their metrics are nobody's.
+    pub fn replaying(
+        &self,
+        log: Arc<dyn EventLog>,
+        directory: Arc<Directory>,
+        definitions: &Definitions,
+    ) -> Result<Replaying> {
+        let ingest = IngestDependencies {
+            log: Arc::clone(&log) as _,
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            contribution_ids: Arc::clone(&self.contribution_ids),
+            definitions: Arc::new(Matcher::new(definitions)),
+            framings: self.framings,
+            registry: Registry::new(),
+        };
+        let capture = CaptureDependencies {
+            log: Arc::clone(&log) as _,
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            framings: self.framings,
+            registry: Registry::new(),
+        };
+        Ok(Replaying {
+            ingest: Ingest::new(self.config.ingest.clone(), ingest)?,
+            capture: Capture::new(self.config.capture.clone(), capture)?,
+            log,
+        })
     }
 
     /// Sends tracked events that ask for it on to the configured collector until shutdown, where one is configured.
@@ -349,12 +391,24 @@ impl Process {
     /// Serves the routes, health and metrics until shutdown; requests under way get to finish.
     pub async fn serve(self, listener: TcpListener) {
         let beside = self.beside;
+        let drain = Duration::from_secs(self.config.http.drain_s);
         let routes = self
             .routes
             .merge(openapi::router(described("Tally", &self.config.query.external_url, self.documents)))
             .merge(health::router(self.health, self.registry));
         tracing::info!(address = %http::local_address(&listener), "serving");
         http::serve(listener, api::with_fallbacks(routes), self.config.http, self.shutdown).await;
+        let settled = async {
+            if let Some(ingest) = self.ingest {
+                ingest.letters_settled().await;
+            }
+            if let Some(capture) = self.capture {
+                capture.letters_settled().await;
+            }
+        };
+        if timeout(drain, settled).await.is_err() {
+            tracing::error!("dead letters of refused requests did not get into the log");
+        }
         for serving in beside {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "what ran beside ended badly");
@@ -377,7 +431,7 @@ impl Process {
 /// Whether the directory follows its log. While a spool stands in for the log, what was known last will do.
 async fn check_directory(directory: &Directory, spool: Option<&SpoolingLog>) -> Result<String, String> {
     let Some(spool) = spool else { return directory.check().await.map(|()| "ok".to_owned()) };
-    let checked = tokio::time::timeout(DIRECTORY_ANSWERS_WITHIN, directory.check()).await;
+    let checked = timeout(DIRECTORY_ANSWERS_WITHIN, directory.check()).await;
     let reason = match checked {
         Ok(Ok(())) => return Ok("ok".to_owned()),
         Ok(Err(reason)) => reason,

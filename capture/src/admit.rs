@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
 use tally_eventlog::Record;
+use tally_letters::Sender;
 use tally_schemas::dead_letter::Origin;
 use tally_schemas::{DeadLetter, DropReason, Framing};
 use uuid::{Builder, Uuid};
@@ -14,6 +16,7 @@ use crate::enrich::page;
 use crate::event::{Receipt, Refused};
 use crate::service::Inner;
 use crate::snowplow::parameters::Parameters;
+use crate::snowplow::paths;
 
 /// Room for one event of the usual size, so that the buffer seldom grows.
 const USUAL_RECORD_BYTES: usize = 768;
@@ -65,6 +68,32 @@ pub(crate) fn admit<'r>(
     }
     admitted.records = records(&Bytes::from(buffer), &ends, receipt.received_at);
     admitted
+}
+
+/// The record of one event that its dead letter has kept.
+pub(crate) fn again(
+    capture: &Inner,
+    endpoint: &str,
+    payload: &[u8],
+    received_at: Timestamp,
+) -> Result<Record, String> {
+    let text = std::str::from_utf8(payload).map_err(|error| error.to_string())?;
+    if ![paths::POST, paths::PIXEL].contains(&endpoint) {
+        return Err(format!("capture has no endpoint {endpoint}"));
+    }
+    let parameters = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let receipt = Receipt {
+        received_at: received_at.as_millisecond(),
+        address: None,
+        network_user_id: String::new(),
+        is_anonymous: false,
+        user_agent: "",
+        referrer: "",
+    };
+    let event = Posted { text, parameters: Ok(parameters) };
+    let Admitted { records, set_aside, .. } = admit(capture, "", &receipt, std::iter::once(event));
+    let refused = set_aside.into_iter().next().map(|(_, refused)| refused.detail);
+    records.into_iter().next().ok_or_else(|| refused.unwrap_or_default())
 }
 
 /// What is to be known of an event that lies encoded in the buffer.
@@ -119,13 +148,17 @@ pub(crate) fn dead_letters(
 ) -> Vec<Record> {
     let received_at = receipt.received_at;
     let letters = set_aside.iter().map(|(text, refused)| {
+        let (project_id, payload) = without_person(capture, app_id, receipt, text);
         let letter = DeadLetter {
             id: new_id(capture, received_at),
             reason: refused.reason,
             detail: refused.detail.clone(),
-            origin: Origin::Request { endpoint: endpoint.to_owned() },
+            origin: origin(endpoint),
             recorded_at: received_at,
-            payload: without_person(capture, app_id, receipt, text).into_bytes(),
+            payload: payload.into_bytes(),
+            project_id,
+            key: None,
+            whole_size: None,
         };
         let mut value = Vec::with_capacity(letter.payload.len() + USUAL_RECORD_BYTES);
         letter.encode_framed(Framing::default(), &mut value);
@@ -134,14 +167,67 @@ pub(crate) fn dead_letters(
     letters.collect()
 }
 
-/// The event's parameters with no more of its address and user than may be kept. Values are looked at one by one, since
-/// one that nobody can read may stand beside a user's id.
-fn without_person(capture: &Inner, app_id: &str, receipt: &Receipt<'_>, text: &str) -> String {
+/// What is kept of an event of a request of which nothing else is, on the budget of nobody in particular: keys are no
+/// secrets.
+pub(crate) fn refused_event(
+    capture: &Inner,
+    endpoint: &'static str,
+    app_id: &str,
+    receipt: &Receipt<'_>,
+    (text, refused): &(&str, Refused),
+) -> tally_letters::Refused {
+    let as_json = (endpoint == paths::PIXEL).then(|| json_of_query(text));
+    let text = as_json.as_deref().unwrap_or(text);
+    let (project_id, payload) = without_person(capture, app_id, receipt, text);
+    tally_letters::Refused {
+        sender: project_id.map_or(Sender::Unknown, Sender::Project),
+        reason: refused.reason,
+        detail: refused.detail.clone(),
+        origin: origin(endpoint),
+        project_id,
+        payload: payload.into_bytes(),
+        whole_size: None,
+    }
+}
+
+/// What is kept of a body that can't be taken apart into events: how long it was. Nobody knows whom it names.
+pub(crate) fn refused_body(
+    endpoint: &'static str,
+    reason: DropReason,
+    detail: String,
+    length: u64,
+) -> tally_letters::Refused {
+    tally_letters::Refused {
+        sender: Sender::Unknown,
+        reason,
+        detail,
+        origin: origin(endpoint),
+        project_id: None,
+        payload: Vec::new(),
+        whole_size: Some(length),
+    }
+}
+
+/// A query's parameters in the form in which they are posted.
+fn json_of_query(query: &str) -> String {
+    let parameters: BTreeMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).collect();
+    serde_json::to_string(&parameters).expect("texts become JSON")
+}
+
+fn origin(endpoint: &str) -> Origin {
+    Origin::Request { endpoint: endpoint.to_owned(), user_id: None, content_type: String::new() }
+}
+
+/// The event's project, where its key has one, and its parameters with no more of its address and user than may be kept.
+/// Values are looked at one by one, since one that nobody can read may stand beside a user's id.
+fn without_person(capture: &Inner, app_id: &str, receipt: &Receipt<'_>, text: &str) -> (Option<i64>, String) {
     if !text.starts_with(['{', '[']) {
-        return text.to_owned();
+        return (None, text.to_owned());
     }
     // Of what can't be taken apart nobody knows whom it names.
-    let Ok(mut parameters) = serde_json::from_str::<RawParameters>(text) else { return String::new() };
+    let Ok(mut parameters) = serde_json::from_str::<RawParameters>(text) else {
+        return (None, String::new());
+    };
     let privacy = &capture.builder.privacy;
     let of_anonymous = ["nuid", "tnuid"].into_iter().filter(|_| receipt.is_anonymous);
     for name in of_anonymous {
@@ -155,9 +241,9 @@ fn without_person(capture: &Inner, app_id: &str, receipt: &Receipt<'_>, text: &s
         replace(&mut parameters, name, |text| Some(page::parse(text).0.into_owned()));
     }
     let key = parameters.get("aid").map(|key| scalar(key)).filter(|key| !key.is_empty());
-    let project_id = capture.project_of_key(key.as_deref().unwrap_or(app_id)).unwrap_or(0);
-    replace(&mut parameters, "uid", |user_id| Some(privacy.user_id(project_id, user_id)));
-    serde_json::to_string(&parameters).expect("texts become JSON")
+    let project_id = capture.project_of_key(key.as_deref().unwrap_or(app_id));
+    replace(&mut parameters, "uid", |user_id| Some(privacy.user_id(project_id.unwrap_or(0), user_id)));
+    (project_id, serde_json::to_string(&parameters).expect("texts become JSON"))
 }
 
 /// Puts what may be kept of a parameter in its place, null for nothing; as it came where that is all of it.

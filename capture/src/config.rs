@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tally_letters::LettersConfig;
 use tally_service::api::BodyLimits;
 
 use crate::forward::ForwardConfig;
@@ -41,6 +42,8 @@ pub struct CaptureConfig {
     pub cookie: CookieConfig,
     /// What a body may take.
     pub body: BodyLimits,
+    /// How much of what is refused as a whole is kept.
+    pub dead_letters: LettersConfig,
     /// Where tracked events are sent on to.
     pub forward: ForwardConfig,
 }
@@ -118,6 +121,13 @@ impl Default for CaptureConfig {
             privacy: PrivacyConfig::default(),
             cookie: CookieConfig::default(),
             body: BodyLimits { max_in_flight_bytes: 128 * 1024 * 1024, ..BodyLimits::default() },
+            // Keys are no secrets: whoever reads one on a site could send for it.
+            dead_letters: LettersConfig {
+                max_bytes: 64 * 1024,
+                bytes_per_sender: 1024 * 1024,
+                bytes_per_period: 8 * 1024 * 1024,
+                period_s: 3600,
+            },
             forward: ForwardConfig::default(),
         }
     }

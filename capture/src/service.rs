@@ -7,9 +7,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing;
+use jiff::Timestamp;
 use prometheus::Registry;
 use tally_directory::Directory;
-use tally_eventlog::Intake;
+use tally_eventlog::{Intake, Record};
+use tally_letters::{Letters, LettersParts};
 use tally_schemas::Framings;
 use tally_service::api::{BodyReader, Routes};
 use tally_service::clock::Clock;
@@ -17,6 +19,7 @@ use tally_service::randomness::Randomness;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
+use crate::admit;
 use crate::budget::Budget;
 use crate::config::{CaptureConfig, InvalidConfig};
 use crate::enrich::person::Privacy;
@@ -66,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) bodies: BodyReader,
     pub(crate) builder: EventBuilder,
     pub(crate) budget: Budget,
+    pub(crate) letters: Letters,
 }
 
 impl Capture {
@@ -74,10 +78,18 @@ impl Capture {
         config.check()?;
         let privacy = Privacy::new(&config.privacy)?;
         let metrics = Metrics::new(&dependencies.registry)?;
+        let letters = LettersParts {
+            service: "capture",
+            log: Arc::clone(&dependencies.log),
+            clock: Arc::clone(&dependencies.clock),
+            randomness: Arc::clone(&dependencies.randomness),
+            registry: &dependencies.registry,
+        };
         Ok(Self(Arc::new(Inner {
             bodies: BodyReader::new(config.body.clone(), metrics.in_flight_bytes.clone()),
             builder: EventBuilder::new(&config, privacy, metrics.cut_texts.clone()),
             budget: Budget::new(config.events_per_key, config.period_s),
+            letters: Letters::new(config.dead_letters.clone(), letters)?,
             config,
             log: dependencies.log,
             directory: dependencies.directory,
@@ -86,6 +98,23 @@ impl Capture {
             framings: dependencies.framings,
             metrics,
         })))
+    }
+
+    /// Waits until the dead letters of all that was refused are in the log, or given up.
+    pub async fn letters_settled(&self) {
+        self.0.letters.settled().await;
+    }
+
+    /// What an event that was refused or set aside becomes by the rules of now, as its dead letter has it: a record of the
+    /// topic of page events, or the reason against it. Nothing is appended. What its request's headers told is not known any
+    /// more.
+    pub fn record_of(
+        &self,
+        endpoint: &str,
+        payload: &[u8],
+        received_at: Timestamp,
+    ) -> Result<Record, String> {
+        admit::again(&self.0, endpoint, payload, received_at)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ingest's configuration, section `[ingest]`. Every limit has a default that fits one small machine.
 
 use serde::{Deserialize, Serialize};
+use tally_letters::LettersConfig;
 use tally_service::api::BodyLimits;
 
 /// Limits and waits of the ingest service. Sizes are bytes, durations seconds.
@@ -41,6 +42,8 @@ pub struct IngestConfig {
     pub retry_after_s: u64,
     /// Number of this ingest process among those that run at once, 0 to 15. Keeps the ids of contributions apart.
     pub node: u8,
+    /// How much of what is refused is kept.
+    pub dead_letters: LettersConfig,
 }
 
 impl Default for IngestConfig {
@@ -63,6 +66,7 @@ impl Default for IngestConfig {
             append_timeout_s: 30,
             retry_after_s: 1,
             node: 0,
+            dead_letters: LettersConfig::default(),
         }
     }
 }

@@ -5,7 +5,8 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use tally_directory::Scope;
+use jiff::Timestamp;
+use tally_directory::{Principal, Scope};
 use tally_eventlog::Record;
 use tally_schemas::{Increment, TrackedEvent, topics};
 use tally_service::api::{ApiError, Caller};
@@ -13,7 +14,9 @@ use tally_service::api::{ApiError, Caller};
 use crate::admit::{RANDOM_BYTES_PER_ID, new_event_id};
 use crate::append::append;
 use crate::document::{IncrementEvent, IncrementEventForm, Incremented};
+use crate::endpoint::Endpoint;
 use crate::parse::{self, EventParameters};
+use crate::refused;
 use crate::service::{Ingest, Inner};
 use crate::track::{refuse, rules};
 
@@ -38,7 +41,7 @@ pub(crate) async fn increment_counter(
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
-    increment(&ingest.0, &caller, request, Increment::Total).await
+    increment(&ingest.0, &caller, request, Endpoint::IncrementCounter, Increment::Total).await
 }
 
 /// Add the token's user to an event's unique users
@@ -59,7 +62,7 @@ pub(crate) async fn increment_unique_users(
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
-    increment(&ingest.0, &caller, request, Increment::UniqueUsers).await
+    increment(&ingest.0, &caller, request, Endpoint::IncrementUniqueUsers, Increment::UniqueUsers).await
 }
 
 /// The answer's body is the number 200, as of all of GitLab's endpoints that end with a status alone.
@@ -67,21 +70,44 @@ async fn increment(
     ingest: &Inner,
     caller: &Caller,
     request: Request,
+    endpoint: Endpoint,
     increment: Increment,
 ) -> Result<Response, ApiError> {
     caller.require_scope(INCREMENTING)?;
-    let body = ingest.bodies.read(request).await?;
-    let event = parse::event(body.text(), rules(ingest, caller))?;
-    // The other parameters of tracking are none here, and so can't be wrong.
-    refuse(event.failures.of_event(), parse::Naming::Single, ingest)?;
-    append(ingest, topics::EVENTS, vec![record(ingest, caller, event.parameters, increment)]).await?;
+    let body = refused::read(ingest, caller, endpoint, request).await?;
+    let now = ingest.access.clock.now();
+    let outcome = match prepare(ingest, &caller.0, now, body.text(), increment) {
+        Ok(record) => append(ingest, topics::EVENTS, vec![record]).await,
+        Err(error) => Err(error),
+    };
+    refused::keep_refused(ingest, caller, endpoint, &body, outcome)?;
     ingest.metrics.events.inc();
     Ok(Json(200).into_response())
 }
 
+/// The record of a body that was received at `now`.
+pub(crate) fn prepare(
+    ingest: &Inner,
+    principal: &Principal,
+    now: Timestamp,
+    text: &str,
+    increment: Increment,
+) -> Result<Record, ApiError> {
+    let event = parse::event(text, rules(ingest, principal))?;
+    // The other parameters of tracking are none here, and so can't be wrong.
+    refuse(event.failures.of_event(), parse::Naming::Single, ingest)?;
+    Ok(record(ingest, principal, now, event.parameters, increment))
+}
+
 /// The caller's increment, now and nowhere: the projects' readers don't see it.
-fn record(ingest: &Inner, caller: &Caller, parameters: EventParameters<'_>, increment: Increment) -> Record {
-    let now = ingest.access.clock.now().as_millisecond();
+fn record(
+    ingest: &Inner,
+    principal: &Principal,
+    now: Timestamp,
+    parameters: EventParameters<'_>,
+    increment: Increment,
+) -> Record {
+    let now = now.as_millisecond();
     let mut random = [0; RANDOM_BYTES_PER_ID];
     ingest.randomness.fill(&mut random);
     let event = TrackedEvent {
@@ -89,7 +115,7 @@ fn record(ingest: &Inner, caller: &Caller, parameters: EventParameters<'_>, incr
         name: parameters.event,
         timestamp: now,
         received_at: now,
-        user_id: Some(caller.0.user_id),
+        user_id: Some(principal.user_id),
         project_id: None,
         namespace_id: None,
         additional_properties: Vec::new(),

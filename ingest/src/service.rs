@@ -10,6 +10,7 @@ use axum::response::Response;
 use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::Intake;
+use tally_letters::{Letters, LettersParts};
 use tally_schemas::{ContributionIds, DropReason, Framings, Matcher};
 use tally_service::api::{self, Access, BodyReader, Routes, Security};
 use tally_service::clock::Clock;
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) bodies: BodyReader,
     pub(crate) contribution_ids: Arc<ContributionIds>,
+    pub(crate) letters: Letters,
 }
 
 impl Ingest {
@@ -79,6 +81,14 @@ impl Ingest {
         config.check()?;
         let metrics = Metrics::new(&dependencies.registry)?;
         let bodies = BodyReader::new(config.body_limits(), metrics.in_flight_bytes.clone());
+        let letters = LettersParts {
+            service: "ingest",
+            log: Arc::clone(&dependencies.log),
+            clock: Arc::clone(&dependencies.clock),
+            randomness: Arc::clone(&dependencies.randomness),
+            registry: &dependencies.registry,
+        };
+        let letters = Letters::new(config.dead_letters.clone(), letters)?;
         Ok(Self(Arc::new(Inner {
             config,
             log: dependencies.log,
@@ -89,7 +99,13 @@ impl Ingest {
             framings: dependencies.framings,
             metrics,
             bodies,
+            letters,
         })))
+    }
+
+    /// Waits until the dead letters of all that was refused are in the log, or given up.
+    pub async fn letters_settled(&self) {
+        self.0.letters.settled().await;
     }
 }
 

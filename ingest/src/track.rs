@@ -4,14 +4,17 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
-use tally_directory::Scope;
+use jiff::Timestamp;
+use tally_directory::{Principal, Scope};
 use tally_schemas::topics;
 use tally_service::api::{ApiError, Caller};
 
-use crate::admit::{self, admit};
+use crate::admit::{self, Admitted, admit};
 use crate::append::append;
 use crate::document::{TrackEvent, TrackEventForm, TrackEvents, Tracked};
-use crate::parse::{self, EventParameters, Failures, Naming, Rules};
+use crate::endpoint::Endpoint;
+use crate::parse::{self, Failures, Naming, Rules};
+use crate::refused;
 use crate::service::{Ingest, Inner};
 use crate::verdict::Verdicts;
 
@@ -40,10 +43,13 @@ pub(crate) async fn track_event(
     caller.require_scope(TRACKING)?;
     let ingest = &*ingest.0;
     let wants_verdicts = admit::prefers_representation(request.headers());
-    let body = ingest.bodies.read(request).await?;
-    let event = parse::event(body.text(), rules(ingest, &caller))?;
-    refuse(event.failures, Naming::Single, ingest)?;
-    track(ingest, &caller, vec![event.parameters], wants_verdicts).await
+    let body = refused::read(ingest, &caller, Endpoint::TrackEvent, request).await?;
+    let now = ingest.access.clock.now();
+    let outcome = match prepare_one(ingest, &caller.0, now, body.text(), wants_verdicts) {
+        Ok(admitted) => track(ingest, admitted, wants_verdicts).await,
+        Err(error) => Err(error),
+    };
+    refused::keep_refused(ingest, &caller, Endpoint::TrackEvent, &body, outcome)
 }
 
 /// Track up to 50 events
@@ -65,18 +71,47 @@ pub(crate) async fn track_events(
     caller.require_scope(TRACKING)?;
     let ingest = &*ingest.0;
     let wants_verdicts = admit::prefers_representation(request.headers());
-    let body = ingest.bodies.read(request).await?;
-    let list = parse::events(body.text(), rules(ingest, &caller))?;
+    let body = refused::read(ingest, &caller, Endpoint::TrackEvents, request).await?;
+    let now = ingest.access.clock.now();
+    let outcome = match prepare_list(ingest, &caller.0, now, body.text(), wants_verdicts) {
+        Ok(admitted) => track(ingest, admitted, wants_verdicts).await,
+        Err(error) => Err(error),
+    };
+    refused::keep_refused(ingest, &caller, Endpoint::TrackEvents, &body, outcome)
+}
+
+/// The records of a body of `track_event` that was received at `now`.
+pub(crate) fn prepare_one(
+    ingest: &Inner,
+    principal: &Principal,
+    now: Timestamp,
+    text: &str,
+    wants_verdicts: bool,
+) -> Result<Admitted, ApiError> {
+    let event = parse::event(text, rules(ingest, principal))?;
+    refuse(event.failures, Naming::Single, ingest)?;
+    Ok(admit(ingest, principal, now, vec![event.parameters], wants_verdicts))
+}
+
+/// The records of a body of `track_events` that was received at `now`.
+pub(crate) fn prepare_list(
+    ingest: &Inner,
+    principal: &Principal,
+    now: Timestamp,
+    text: &str,
+    wants_verdicts: bool,
+) -> Result<Admitted, ApiError> {
+    let list = parse::events(text, rules(ingest, principal))?;
     refuse(list.failures, Naming::List, ingest)?;
     if list.count > ingest.config.max_events {
         let text = format!("Maximum {} events allowed in one request.", ingest.config.max_events);
         return Err(ApiError::BadRequest(text.into()));
     }
-    track(ingest, &caller, list.events, wants_verdicts).await
+    Ok(admit(ingest, principal, now, list.events, wants_verdicts))
 }
 
-pub(crate) fn rules<'c>(ingest: &'c Inner, caller: &Caller) -> Rules<'c> {
-    Rules { limits: &ingest.config, administrator: caller.0.admin }
+pub(crate) fn rules<'c>(ingest: &'c Inner, principal: &Principal) -> Rules<'c> {
+    Rules { limits: &ingest.config, administrator: principal.admin }
 }
 
 /// Nothing if nothing is wrong, or else the answer that says all of it.
@@ -87,14 +122,8 @@ pub(crate) fn refuse(failures: Failures, naming: Naming, ingest: &Inner) -> Resu
     Err(ApiError::BadParameters(failures.message(naming, &ingest.config)))
 }
 
-/// Encodes, appends and answers. No events is a success without a trace.
-async fn track(
-    ingest: &Inner,
-    caller: &Caller,
-    events: Vec<EventParameters<'_>>,
-    wants_verdicts: bool,
-) -> Result<Response, ApiError> {
-    let admitted = admit(ingest, &caller.0, ingest.access.clock.now(), events, wants_verdicts);
+/// Appends and answers. No events is a success without a trace.
+async fn track(ingest: &Inner, admitted: Admitted, wants_verdicts: bool) -> Result<Response, ApiError> {
     let count = admitted.records.len();
     if count > 0 {
         append(ingest, topics::EVENTS, admitted.records).await?;

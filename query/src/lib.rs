@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod cube;
+pub mod dead_letters;
 pub mod dictionary;
 pub mod events;
 pub mod funnels;

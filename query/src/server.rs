@@ -14,7 +14,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::state::QueryState;
-use crate::{cube, dictionary, events, funnels, metric_definitions};
+use crate::{cube, dead_letters, dictionary, events, funnels, metric_definitions};
 
 /// All endpoints of the query service, with absolute paths, and their document, ready to merge with those of other
 /// services. Paths that nobody offers are the outermost router's affair.
@@ -36,6 +36,7 @@ fn routes() -> Routes<QueryState> {
         .merge(cube::gitlab::routes())
         .merge(events::http::routes())
         .merge(funnels::routes())
+        .merge(dead_letters::http::routes())
         .merge(dictionary::http::routes())
 }
 

@@ -18,8 +18,14 @@ pub struct DeadLetter {
     pub origin: Origin,
     /// When it was set aside, in milliseconds since the epoch.
     pub recorded_at: i64,
-    /// The bytes as they came.
+    /// The bytes as they came, as far as they are kept.
     pub payload: Vec<u8>,
+    /// The one project that all of the payload is about, where that is known: its maintainers may read the letter.
+    pub project_id: Option<i64>,
+    /// The key of the log's record, without which a replayed one would go to another partition.
+    pub key: Option<Vec<u8>>,
+    /// How many bytes there were, where the payload is not all of them. Such a letter can't be replayed.
+    pub whole_size: Option<u64>,
 }
 
 /// Where a dead letter's bytes came from.
@@ -29,6 +35,10 @@ pub enum Origin {
     Request {
         /// The route, without identifiers.
         endpoint: String,
+        /// Whose request it was, where it had a token.
+        user_id: Option<i64>,
+        /// How the payload is to be read, as the request said; empty for JSON.
+        content_type: String,
     },
     /// A record of the log.
     Log {

@@ -1,6 +1,7 @@
 //! What the subcommands do, one file each.
 
 pub mod collect;
+pub mod dead_letters;
 pub mod definitions;
 pub mod directory;
 pub mod migrate;

@@ -14,6 +14,7 @@ use crate::administer::Administered;
 use crate::cli::StandaloneArgs;
 use crate::commands::services::serve_beside;
 use crate::config::{Config, Service};
+use crate::dead_letters::DeadLetters;
 use crate::randomness::fresh_random;
 use crate::recounting::Recounting;
 use crate::services::Process;
@@ -99,11 +100,14 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     {
         process.run_ping(ping.clone());
     }
+    let replaying = process.replaying(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
+    let dead_letters = DeadLetters::new(&process.config, store.clone(), Some(replaying));
     let administered = Administered {
         directory: Arc::clone(&directory),
         ping,
         store: Some(store.clone()),
         recounting: Some(Recounting::new(store.clone(), Arc::clone(&definitions))),
+        dead_letters: Some(dead_letters),
     };
     control::serve(&process.config, administered, process.shutdown.clone())?;
     if let Some(listener) = listeners.internal {

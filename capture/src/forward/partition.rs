@@ -203,7 +203,7 @@ impl Worker {
 
     fn letter(&self, record: LogRecord) -> Record {
         let now = self.inner.clock.now().as_millisecond();
-        let LogRecord { offset, value, .. } = record;
+        let LogRecord { offset, value, key, .. } = record;
         // The same for the same record, so that a repetition is known.
         let id = Uuid::from_u64_pair(u64::from(self.partition) << 32 | 0xf04d, offset);
         let mut letter = Vec::new();
@@ -214,6 +214,11 @@ impl Worker {
             origin: Origin::Log { topic: topics::EVENTS.to_owned(), partition: self.partition, offset },
             recorded_at: now,
             payload: value.to_vec(),
+            project_id: TrackedEvent::decode_framed(self.inner.framing, &value)
+                .ok()
+                .and_then(|event| event.project_id),
+            key: key.map(|key| key.to_vec()),
+            whole_size: None,
         }
         .encode_framed(Framing::SingleObject, &mut letter);
         Record { key: None, value: letter.into(), timestamp: now }

@@ -20,7 +20,7 @@ use tally_service::api::{ApiError, ClientAddress};
 use tally_service::http::Peer;
 use uuid::{Builder, Uuid};
 
-use crate::admit::{Admitted, Posted, admit, dead_letters};
+use crate::admit::{self, Admitted, Posted, admit, dead_letters, refused_body};
 use crate::append::append;
 use crate::event::{Receipt, Refused};
 use crate::service::{Capture, Inner};
@@ -30,9 +30,6 @@ use crate::snowplow::{cookie, paths};
 
 /// A transparent pixel.
 const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
-
-/// Where the pixel is.
-const PIXEL_PATH: &str = "/i";
 
 /// A tracker asks with it that neither address nor cookie be looked at.
 const ANONYMOUS: HeaderName = HeaderName::from_static("sp-anonymous");
@@ -66,12 +63,14 @@ pub(crate) async fn post(State(capture): State<Capture>, request: Request) -> Re
 async fn post_events(capture: &Inner, visit: &Visit, mut request: Request) -> Result<(), Refusal> {
     // Some trackers send JSON as plain text, which spares browsers a preflight request.
     request.headers_mut().remove(CONTENT_TYPE);
-    let body = match capture.bodies.read(request).await {
+    let body = match capture.bodies.read_keeping(request, 0).await {
         Ok(body) => body,
-        Err(error) => return Err(Refusal::of_body(capture, error)),
+        Err(refused) => {
+            return Err(Refusal::of_body(capture, refused.error, refused.whole_size.unwrap_or(0)));
+        }
     };
     let texts = payload::events(body.text(), capture.config.max_events)
-        .map_err(|problem| Refusal::of_payload(capture, &problem))?;
+        .map_err(|problem| Refusal::of_payload(capture, &problem, body.text().len()))?;
     let events = texts.into_iter().map(|text| Posted {
         text,
         parameters: serde_json::from_str(text).map_err(|error| Refused::invalid(error.to_string())),
@@ -103,7 +102,7 @@ pub(crate) async fn pixel(State(capture): State<Capture>, request: Request) -> R
         let query = request.uri().query().unwrap_or_default();
         let event = Posted { text: query, parameters: Ok(Parameters::of_query(query)) };
         let admitted = admit(&capture.0, &visit.app_id, &visit.receipt(), std::iter::once(event));
-        if let Err(refusal) = keep(&capture.0, &visit, PIXEL_PATH, admitted).await {
+        if let Err(refusal) = keep(&capture.0, &visit, paths::PIXEL, admitted).await {
             return refusal.into_response();
         }
     }
@@ -128,6 +127,11 @@ async fn keep(
             Some((_, refused)) => {
                 let answer = Refusal::Final(StatusCode::UNPROCESSABLE_ENTITY, refused.detail.clone());
                 count_drops(capture, &set_aside);
+                for event in &set_aside {
+                    let kept =
+                        admit::refused_event(capture, endpoint, &visit.app_id, &visit.receipt(), event);
+                    capture.letters.keep(kept);
+                }
                 Err(answer)
             }
         };
@@ -144,9 +148,11 @@ async fn keep(
     match append(capture, topics::DEAD_LETTERS, letters).await {
         // One that is longer than the log takes must not spoil the events beside it. It is counted below.
         Ok(()) | Err(ApiError::PayloadTooLarge { .. }) => {}
-        Err(error) => return Err(Refusal::of_body(capture, error)),
+        Err(error) => return Err(Refusal::of_append(capture, error)),
     }
-    append(capture, topics::PAGE_EVENTS, records).await.map_err(|error| Refusal::of_body(capture, error))?;
+    append(capture, topics::PAGE_EVENTS, records)
+        .await
+        .map_err(|error| Refusal::of_append(capture, error))?;
     capture.metrics.events.inc_by(count);
     count_drops(capture, &set_aside);
     Ok(())
@@ -228,17 +234,26 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn of_payload(capture: &Inner, problem: &MalformedPayload) -> Self {
+    fn of_payload(capture: &Inner, problem: &MalformedPayload, length: usize) -> Self {
         let (reason, status) = match problem {
             MalformedPayload::TooMany { .. } => (DropReason::Oversized, StatusCode::UNPROCESSABLE_ENTITY),
             _ => (DropReason::Invalid, StatusCode::BAD_REQUEST),
         };
         capture.metrics.drop_one(reason);
+        capture.letters.keep(refused_body(paths::POST, reason, problem.to_string(), length as u64));
         Self::Final(status, problem.to_string())
     }
 
+    /// The body can't be read; at least `length` bytes of it came.
+    fn of_body(capture: &Inner, error: ApiError, length: u64) -> Self {
+        if let Some(reason) = tally_letters::reason_of(&error) {
+            capture.letters.keep(refused_body(paths::POST, reason, error.to_string(), length));
+        }
+        Self::of_append(capture, error)
+    }
+
     /// Trackers would send what is too large, or has an encoding that nobody reads, for ever.
-    fn of_body(capture: &Inner, error: ApiError) -> Self {
+    fn of_append(capture: &Inner, error: ApiError) -> Self {
         let reason = match &error {
             ApiError::PayloadTooLarge { .. } => DropReason::Oversized,
             ApiError::UnsupportedContentEncoding(_) | ApiError::BadParameters(_) => DropReason::Invalid,

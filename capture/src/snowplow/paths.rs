@@ -5,6 +5,9 @@ use crate::config::InvalidConfig;
 /// Where trackers post by default.
 pub(crate) const POST: &str = "/com.snowplowanalytics.snowplow/tp2";
 
+/// Where trackers ask for a pixel.
+pub(crate) const PIXEL: &str = "/i";
+
 /// First segments that other endpoints have.
 const TAKEN: [&str; 6] = ["admin", "api", "check", "cubejs-api", "dictionary", "usage_data"];
 

@@ -99,6 +99,7 @@ impl Randomness for Counting {
 
 pub struct App {
     pub log: Arc<TestLog>,
+    pub capture: Capture,
     router: Router,
     registry: Registry,
 }
@@ -144,11 +145,12 @@ impl App {
             framings: Framings::default(),
             registry: registry.clone(),
         };
-        let (router, _) = tally_capture::router(Capture::new(config, dependencies).unwrap());
+        let capture = Capture::new(config, dependencies).unwrap();
+        let (router, _) = tally_capture::router(capture.clone());
         let guarded =
             GuardConfig { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..GuardConfig::default() };
         let guard = Guard::new(access, guarded, &registry).unwrap();
-        Self { log, router: api::with_fallbacks(guard.protect(Budget::Tracking, router)), registry }
+        Self { log, capture, router: api::with_fallbacks(guard.protect(Budget::Tracking, router)), registry }
     }
 
     pub async fn send(&self, mut request: Request<Body>) -> Answer {

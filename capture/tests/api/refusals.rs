@@ -5,9 +5,9 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use tally_eventlog::AppendError;
 use tally_schemas::dead_letter::Origin;
-use tally_schemas::{DropReason, topics};
+use tally_schemas::{DropReason, Framing, PageEvent, topics};
 
-use crate::app::{App, POST, payload};
+use crate::app::{App, NOW, POST, PROJECT, now_ms, payload};
 
 /// Statuses after which all of Snowplow's trackers give up.
 const FINAL: [u16; 5] = [400, 401, 403, 410, 422];
@@ -50,7 +50,7 @@ async fn what_can_never_be_kept_is_final_and_counted() {
         assert!(told.contains(message), "{told}");
         assert!(app.dropped(reason) > before, "{body}");
     }
-    assert!(app.events().is_empty() && app.dead_letters().is_empty());
+    assert!(app.events().is_empty());
     assert_eq!(app.get("/i?e=pv&aid=nobody").await.status, 422);
     let brotli = Request::post(POST).header("content-encoding", "br").body(Body::from("x")).unwrap();
     assert_eq!(app.send(brotli).await.status, 422);
@@ -71,7 +71,8 @@ async fn what_spoils_no_other_is_set_aside() {
     let letters = app.dead_letters();
     let [unknown, nonsense] = &letters[..] else { panic!("{letters:?}") };
     assert_eq!((unknown.reason, nonsense.reason), (DropReason::UnknownKey, DropReason::Invalid));
-    assert_eq!(unknown.origin, Origin::Request { endpoint: POST.to_owned() });
+    let origin = Origin::Request { endpoint: POST.to_owned(), user_id: None, content_type: String::new() };
+    assert_eq!(unknown.origin, origin);
     let payload: Value = serde_json::from_slice(&unknown.payload).unwrap();
     assert_eq!(payload, json!({"e": "pv", "aid": "nobody", "page": "lost", "ip": null}));
     assert_eq!(nonsense.payload, br#""nonsense""#);
@@ -135,4 +136,45 @@ async fn nothing_is_nothing_to_complain_about() {
     let app = App::new();
     assert_eq!(app.post(&[]).await.status, 200);
     assert!(app.events().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_of_which_nothing_is_kept_leaves_a_letter_of_each_event() {
+    let app = App::new();
+    let events = [json!({"e": "pv", "aid": "nobody", "ip": "203.0.113.9"}), json!({"e": "xx"})];
+    assert_eq!(app.post(&events).await.status, 422);
+    assert_eq!(app.get("/i?e=pv&aid=nobody&ip=203.0.113.9&page=x").await.status, 422);
+    assert_eq!(app.post_body("not json, of somebody@example.com").await.status, 400);
+    app.capture.letters_settled().await;
+    let letters = app.dead_letters();
+    let [unknown, invalid, pixel, body] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((unknown.reason, unknown.project_id), (DropReason::UnknownKey, None));
+    assert_eq!((invalid.reason, invalid.project_id), (DropReason::Invalid, Some(PROJECT)));
+    let kept: Value = serde_json::from_slice(&pixel.payload).unwrap();
+    assert_eq!(kept, json!({"e": "pv", "aid": "nobody", "page": "x", "ip": null}));
+    assert_eq!((&body.payload[..], body.whole_size), (&b""[..], Some(33)), "nobody knows whom it names");
+}
+
+#[tokio::test]
+async fn letters_have_a_budget_and_answers_do_not_depend_on_it() {
+    let app = App::with(|config| config.dead_letters.bytes_per_sender = 1_500);
+    for _ in 0..5 {
+        assert_eq!(app.post(&[json!({"e": "pv", "aid": "nobody"})]).await.status, 422);
+    }
+    app.capture.letters_settled().await;
+    assert_eq!(app.dead_letters().len(), 2);
+    assert_eq!(app.dropped("unknown_key"), 5.0);
+}
+
+#[tokio::test]
+async fn a_kept_event_becomes_a_record_once_its_key_is_known() {
+    let (lacking, knowing) = (App::new(), App::with(|config| _ = config.keys.insert("late".to_owned(), 9)));
+    assert_eq!(lacking.post(&[json!({"e": "pv", "aid": "late", "page": "Home"})]).await.status, 422);
+    lacking.capture.letters_settled().await;
+    let letter = lacking.dead_letters().remove(0);
+    let again = |app: &App| app.capture.record_of(POST, &letter.payload, NOW.parse().unwrap());
+    assert!(again(&lacking).unwrap_err().contains("no project has the tracking key"));
+    let record = again(&knowing).unwrap();
+    let event = PageEvent::decode_framed(Framing::default(), &record.value).unwrap();
+    assert_eq!((event.project_id, &*event.page_title, event.received_at), (9, "Home", now_ms()));
 }

@@ -11,14 +11,17 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use tally_directory::Scope;
+use tally_directory::{Principal, Scope};
 use tally_eventlog::Record;
 use tally_schemas::{Contribution, topics};
 use tally_service::api::{ApiError, Caller};
 
 use crate::append::append;
 use crate::document::{ContributionIds, Contributions};
+use crate::endpoint::Endpoint;
+use crate::refused;
 use crate::service::{Ingest, Inner};
 use posted::{Items, Posted};
 use read::Reader;
@@ -44,14 +47,32 @@ pub(crate) async fn post(
 ) -> Result<Response, ApiError> {
     caller.require_scope(POSTING)?;
     let ingest = &*ingest.0;
-    let body = ingest.bodies.read(request).await?;
+    let body = refused::read(ingest, &caller, Endpoint::Contributions, request).await?;
+    let outcome = match prepare(ingest, &caller.0, ingest.access.clock.now(), body.text()) {
+        Ok(contributions) => keep(ingest, &contributions).await,
+        Err(error) => Err(error),
+    };
+    refused::keep_refused(ingest, &caller, Endpoint::Contributions, &body, outcome)
+}
+
+/// The contributions of a body that was received at `now`.
+pub(crate) fn prepare(
+    ingest: &Inner,
+    principal: &Principal,
+    now: Timestamp,
+    text: &str,
+) -> Result<Vec<Contribution>, ApiError> {
     let config = &ingest.config;
-    let posted = Posted::parse(body.text(), config.max_contributions, config.max_json_depth)?;
-    let contributions = read(posted, &Reader::new(ingest, &caller.0))?;
+    let posted = Posted::parse(text, config.max_contributions, config.max_json_depth)?;
+    read(posted, &Reader::new(ingest, principal, now))
+}
+
+/// Appends and answers.
+async fn keep(ingest: &Inner, contributions: &[Contribution]) -> Result<Response, ApiError> {
     let ids: Vec<i64> = contributions.iter().map(|contribution| contribution.id).collect();
     let count = ids.len() as u64;
     if count > 0 {
-        append(ingest, topics::CONTRIBUTIONS, records(ingest, &contributions)).await?;
+        append(ingest, topics::CONTRIBUTIONS, records(ingest, contributions)).await?;
         ingest.metrics.contributions.inc_by(count);
     }
     Ok((StatusCode::CREATED, Json(json!({"ids": ids}))).into_response())
@@ -87,7 +108,7 @@ fn read_items(
 }
 
 /// One record each; keyed as events are, so that a retry meets the first try in the same partition.
-fn records(ingest: &Inner, contributions: &[Contribution]) -> Vec<Record> {
+pub(crate) fn records(ingest: &Inner, contributions: &[Contribution]) -> Vec<Record> {
     let encoded = contributions.iter().map(|contribution| {
         let mut value = Vec::new();
         contribution.encode_framed(ingest.framings.contribution, &mut value);

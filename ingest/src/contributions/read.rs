@@ -19,8 +19,8 @@ pub(super) struct Reader<'i> {
 }
 
 impl<'i> Reader<'i> {
-    pub(super) fn new(ingest: &'i Inner, caller: &'i Principal) -> Self {
-        Self { ingest, caller, now: ingest.access.clock.now() }
+    pub(super) fn new(ingest: &'i Inner, caller: &'i Principal, now: Timestamp) -> Self {
+        Self { ingest, caller, now }
     }
 
     /// The request has more records than one may have.

@@ -20,7 +20,7 @@ use tally_eventlog::{
 };
 use tally_ingest::{Dependencies, Ingest, IngestConfig};
 use tally_schemas::{
-    Contribution, ContributionIds, Definitions, Framing, Framings, Matcher, TrackedEvent, topics,
+    Contribution, ContributionIds, DeadLetter, Definitions, Framing, Framings, Matcher, TrackedEvent, topics,
 };
 use tally_service::api;
 use tally_service::clock::FixedClock;
@@ -100,7 +100,10 @@ impl EventLog for TestLog {
         }
         let mut results = self.inner.append(topic, records.clone()).await;
         if let Some(Fault::One(index, error)) = fault {
-            results[index] = Err(error);
+            // A dead letter is appended by itself, beside what the fault is for.
+            if let Some(result) = results.get_mut(index) {
+                *result = Err(error);
+            }
         }
         let taken = records.into_iter().zip(&results).filter(|(_, result)| result.is_ok());
         self.taken.lock().extend(taken.map(|(record, _)| (topic.to_owned(), record)));
@@ -182,7 +185,7 @@ impl App {
             taken: Mutex::default(),
             fault: Mutex::default(),
         });
-        for topic in [topics::EVENTS, topics::CONTRIBUTIONS] {
+        for topic in [topics::EVENTS, topics::CONTRIBUTIONS, topics::DEAD_LETTERS] {
             let spec = TopicSpec {
                 name: topic.to_owned(),
                 partitions: 2,
@@ -274,6 +277,14 @@ impl App {
         let records = self.records(topics::CONTRIBUTIONS);
         let decode =
             |record: &Record| Contribution::decode_framed(Framing::SingleObject, &record.value).unwrap();
+        records.iter().map(decode).collect()
+    }
+
+    /// The dead letters the log took, once all are on it.
+    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.ingest.letters_settled().await;
+        let records = self.records(topics::DEAD_LETTERS);
+        let decode = |record: &Record| DeadLetter::decode_framed(Framing::default(), &record.value).unwrap();
         records.iter().map(decode).collect()
     }
 

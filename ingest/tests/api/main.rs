@@ -7,6 +7,7 @@ mod authentication;
 mod bad_input;
 mod contract;
 mod contributions;
+mod dead_letters;
 mod durability;
 mod extensions;
 mod increments;

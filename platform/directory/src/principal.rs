@@ -7,7 +7,7 @@ use crate::{AuthError, Scope, SecretHash, state::State};
 /// A token that was good when it was presented, and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The token's id, positive.
+    /// The token's id, positive; 0 where there is no token.
     pub token_id: i64,
     /// The token's name, unique among its user's; what logs go by.
     pub token_name: String,
@@ -62,6 +62,24 @@ impl State {
             admin: user.admin,
             scopes: token.scopes.clone(),
             today,
+        })
+    }
+
+    /// A user without a token, for work that the process does in their name; [`AuthError::Unknown`] if there is no such user.
+    pub fn principal_of(&self, user_id: i64, now: Timestamp) -> Result<Principal, AuthError> {
+        let user = self.user(user_id).ok_or(AuthError::Unknown)?;
+        if !user.state.is_active() {
+            return Err(AuthError::Blocked);
+        }
+        Ok(Principal {
+            token_id: 0,
+            token_name: String::new(),
+            user_id: user.id,
+            username: user.username.clone(),
+            name: user.name.clone(),
+            admin: user.admin,
+            scopes: Vec::new(),
+            today: day(now),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tally_eventlog::LogRecord;
-use tally_schemas::{CodecError, DropReason};
+use tally_schemas::{CodecError, DropReason, Framing};
 
 use super::calendar::Months;
 use super::dead_letters::{DeadLetters, reason_of};
@@ -42,14 +42,15 @@ impl BatchRows {
         }
     }
 
+    /// The same, where dead letters are to tell the project of records that name their schema so.
+    pub fn with_framing(mut self, framing: Framing) -> Self {
+        self.dead_letters.set_framing(framing);
+        self
+    }
+
     /// The month of a day, which is the table partition of its rows.
     pub fn month_of(&mut self, day: u16) -> u32 {
         self.months.month_of(day)
-    }
-
-    /// The date of a day, which is the table partition of what is kept by day.
-    pub fn date_of(&mut self, day: u16) -> u32 {
-        self.months.date_of(day)
     }
 
     /// Puts rows in between, by month.

@@ -230,7 +230,7 @@ fn headers(listing: &Listing, parameters: &Parameters, requested: Requested<'_>)
 }
 
 /// The instance's address: as configured, else as the client addressed it.
-fn base_url(configured: &str, request: &HeaderMap) -> String {
+pub(crate) fn base_url(configured: &str, request: &HeaderMap) -> String {
     if !configured.is_empty() {
         return configured.trim_end_matches('/').to_owned();
     }

@@ -6,7 +6,7 @@ mod compile;
 mod cursor;
 mod execute;
 pub(crate) mod http;
-mod page;
+pub(crate) mod page;
 mod parameters;
 mod reader;
 mod render;

@@ -1,4 +1,4 @@
-//! Pagination headers as GitLab sends them: `X-Page` and its kin, and `Link`.
+//! Pagination headers as GitLab sends them: `X-Page` and its kin, and `Link`. Other listings use them, too.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
@@ -22,7 +22,7 @@ pub(super) struct NumberedPage {
 
 /// A page of keyset pagination.
 #[derive(Debug, Clone)]
-pub(super) struct KeysetPage {
+pub(crate) struct KeysetPage {
     pub size: u64,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct KeysetPage {
 
 /// The request whose page it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Requested<'r> {
+pub(crate) struct Requested<'r> {
     /// The instance's address.
     pub base: &'r str,
     pub uri: &'r Uri,
@@ -87,7 +87,7 @@ impl NumberedPage {
 
 impl KeysetPage {
     /// The headers of the page's response. The last page has no `Link`.
-    pub(super) fn headers(&self, requested: Requested<'_>) -> HeaderMap {
+    pub(crate) fn headers(&self, requested: Requested<'_>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let size = self.size.to_string();
         put(&mut headers, "x-per-page", &size);

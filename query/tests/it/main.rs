@@ -9,6 +9,7 @@ mod cube;
 mod cube_cache;
 mod cube_models;
 mod cube_rest;
+mod dead_letters;
 mod dictionary;
 #[path = "../../../tests/harness/engine.rs"]
 mod engine;

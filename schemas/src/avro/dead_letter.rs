@@ -1,6 +1,6 @@
 //! The dead letter's Avro form.
 
-use super::binary::{Reader, put_bytes, put_long, put_str};
+use super::binary::{Reader, put_bytes, put_long, put_option, put_str};
 use super::schema::{self, Versions};
 use super::{CodecError, Record};
 use crate::dead_letter::{DeadLetter, Origin};
@@ -17,6 +17,9 @@ impl Record<'_> for DeadLetter {
         put_origin(out, &self.origin);
         put_long(out, self.recorded_at);
         put_bytes(out, &self.payload);
+        put_option(out, self.project_id, put_long);
+        put_option(out, self.key.as_deref(), put_bytes);
+        put_option(out, self.whole_size, |out, size| put_long(out, size as i64));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -27,6 +30,9 @@ impl Record<'_> for DeadLetter {
             origin: read_origin(reader)?,
             recorded_at: reader.long()?,
             payload: reader.bytes()?.to_vec(),
+            project_id: reader.option(Reader::long)?,
+            key: reader.option(|reader| reader.bytes().map(<[u8]>::to_vec))?,
+            whole_size: reader.option(Reader::unsigned)?,
         })
     }
 
@@ -37,9 +43,11 @@ impl Record<'_> for DeadLetter {
 
 fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
     match origin {
-        Origin::Request { endpoint } => {
+        Origin::Request { endpoint, user_id, content_type } => {
             put_long(out, 0);
             put_str(out, endpoint);
+            put_option(out, *user_id, put_long);
+            put_str(out, content_type);
         }
         Origin::Log { topic, partition, offset } => {
             put_long(out, 1);
@@ -52,7 +60,11 @@ fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
 
 fn read_origin(reader: &mut Reader<'_>) -> Result<Origin, CodecError> {
     match reader.long()? {
-        0 => Ok(Origin::Request { endpoint: reader.string()? }),
+        0 => Ok(Origin::Request {
+            endpoint: reader.string()?,
+            user_id: reader.option(Reader::long)?,
+            content_type: reader.string()?,
+        }),
         1 => Ok(Origin::Log {
             topic: reader.string()?,
             partition: reader.unsigned()?,

@@ -5,12 +5,15 @@ mod binary;
 mod contribution;
 mod dead_letter;
 mod event;
+mod json;
 mod page_event;
 #[cfg(test)]
 mod page_event_tests;
 mod schema;
 #[cfg(test)]
 mod tests;
+
+pub use self::json::to_json;
 
 use self::binary::Reader;
 use self::schema::Versions;

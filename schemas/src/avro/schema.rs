@@ -50,7 +50,12 @@ versions!(
     0xae90_87d5_af99_9e45 = "../../avro/history/contribution.1.avsc"
 );
 versions!(PAGE_EVENT, 0x37aa_fb94_318a_70a5, "../../avro/page_event.avsc");
-versions!(DEAD_LETTER, 0xa00a_4098_5e99_d3a9, "../../avro/dead_letter.avsc");
+versions!(
+    DEAD_LETTER,
+    0x7ee3_1609_5ae1_8404,
+    "../../avro/dead_letter.avsc",
+    0xa00a_4098_5e99_d3a9 = "../../avro/history/dead_letter.1.avsc"
+);
 
 /// The most that reading a record of an older schema may allocate at once, in bytes. Records are far smaller.
 const MAX_ALLOCATION: usize = 16 << 20;

@@ -127,14 +127,19 @@ prop_compose! {
         reason in proptest::sample::select(DropReason::ALL),
         detail in any::<String>(),
         origin in prop_oneof![
-            any::<String>().prop_map(|endpoint| Origin::Request { endpoint }),
+            (any::<String>(), any::<Option<i64>>(), any::<String>()).prop_map(|(endpoint, user_id, content_type)| {
+                Origin::Request { endpoint, user_id, content_type }
+            }),
             (any::<String>(), any::<u32>(), 0..=i64::MAX as u64)
                 .prop_map(|(topic, partition, offset)| Origin::Log { topic, partition, offset }),
         ],
         recorded_at in any::<i64>(),
         payload in vec(any::<u8>(), 0..64),
+        (project_id, key) in (any::<Option<i64>>(), option::of(vec(any::<u8>(), 0..16))),
+        whole_size in option::of(0..=i64::MAX as u64),
     ) -> DeadLetter {
-        DeadLetter { id: Uuid::from_u128(id), reason, detail, origin, recorded_at, payload }
+        let id = Uuid::from_u128(id);
+        DeadLetter { id, reason, detail, origin, recorded_at, payload, project_id, key, whole_size }
     }
 }
 
@@ -447,6 +452,34 @@ fn an_event_of_the_first_schema_was_tracked() {
         record[2..HEADER].copy_from_slice(&first.to_le_bytes());
         read(first_schema, &record[HEADER..]);
         prop_assert_eq!(by_name(TrackedEvent::decode(&record).unwrap()), by_name(tracked));
+    });
+}
+
+/// The published version 1, which ends with `payload` and knows a request by its endpoint alone.
+#[test]
+fn a_dead_letter_of_the_first_schema_is_read_with_what_it_has() {
+    let (first, first_schema) = schema::DEAD_LETTER.older[0];
+    proptest!(|(letter in dead_letter())| {
+        let origin = match letter.origin {
+            Origin::Request { endpoint, .. } => {
+                Origin::Request { endpoint, user_id: None, content_type: String::new() }
+            }
+            of_log => of_log,
+        };
+        let known = DeadLetter { origin, project_id: None, key: None, whole_size: None, ..letter };
+        let mut current = Vec::new();
+        known.encode_framed(Framing::SingleObject, &mut current);
+        let Value::Record(mut fields) = read(schema::DEAD_LETTER.reader, &current[HEADER..]) else { unreachable!() };
+        fields.truncate(6);
+        if let (_, Value::Union(0, origin)) = &mut fields[3]
+            && let Value::Record(of_request) = &mut **origin
+        {
+            of_request.truncate(1);
+        }
+        let mut record = SINGLE_OBJECT_MARKER.to_vec();
+        record.extend(first.to_le_bytes());
+        record.extend(write(first_schema, Value::Record(fields)));
+        prop_assert_eq!(DeadLetter::decode_framed(Framing::SingleObject, &record).unwrap(), known);
     });
 }
 

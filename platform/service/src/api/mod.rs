@@ -12,7 +12,7 @@ pub mod routes;
 pub mod security;
 
 pub use auth::{Access, Caller, OptionalCaller};
-pub use body::{BodyLimits, BodyReader, JsonBody, MalformedBody};
+pub use body::{BodyLimits, BodyReader, JsonBody, MalformedBody, RefusedBody};
 pub use error::{ApiError, TokenProblem};
 pub use guard::{Budget, ClientAddress, Guard, GuardConfig, Windows};
 pub use routes::{Routes, with_fallbacks};

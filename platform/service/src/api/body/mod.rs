@@ -13,6 +13,7 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use flate2::write::{GzDecoder, ZlibDecoder};
+use futures::FutureExt;
 use http_body_util::BodyExt as _;
 use prometheus::IntGauge;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,30 @@ impl From<MalformedBody> for ApiError {
     }
 }
 
+/// A body that is refused, and what had come of it, for whoever keeps what is refused.
+#[derive(Debug)]
+pub struct RefusedBody {
+    /// The answer.
+    pub error: ApiError,
+    /// The first bytes of the body, decompressed where it was compressed.
+    pub bytes: Vec<u8>,
+    /// At least how many bytes there were, where those are not all of them.
+    pub whole_size: Option<u64>,
+}
+
+impl RefusedBody {
+    /// All of the body is there.
+    fn whole(error: ApiError, bytes: Vec<u8>) -> Self {
+        Self { error, bytes, whole_size: None }
+    }
+
+    /// So much of the body is there; `size` is what is known of its length.
+    fn in_part(error: ApiError, bytes: Vec<u8>, size: usize) -> Self {
+        let whole_size = Some(size.max(bytes.len()) as u64);
+        Self { error, bytes, whole_size }
+    }
+}
+
 /// How a body's text is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -114,36 +139,87 @@ impl BodyReader {
     /// Reads a JSON body, or a form as the JSON it stands for. A body of another type or encoding is 415, one beyond the
     /// limits 413, 408 or 503, and a broken one 400.
     pub async fn read(&self, request: Request) -> Result<JsonBody, ApiError> {
+        self.read_keeping(request, 0).await.map_err(|refused| refused.error)
+    }
+
+    /// The same; of a body that is refused up to `max_kept` bytes are there, as far as they had arrived.
+    pub async fn read_keeping(&self, request: Request, max_kept: usize) -> Result<JsonBody, RefusedBody> {
         let limits = &self.limits;
-        let format = format(request.headers())?;
-        let encoding = encoding(request.headers())?;
-        let announced = announced_length(request.headers());
-        if announced.is_some_and(|length| length > limits.max_body_bytes) {
-            return Err(ApiError::PayloadTooLarge { limit: limits.max_body_bytes });
-        }
+        let (parts, body) = request.into_parts();
+        let announced = announced_length(&parts.headers);
+        let (format, encoding) = match self.admit(&parts.headers, announced) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                let arrived = arrived(body, max_kept);
+                return Err(RefusedBody::in_part(error, arrived, announced.unwrap_or(0)));
+            }
+        };
         let limit = match encoding {
             Encoding::Identity => limits.max_body_bytes,
             Encoding::Gzip | Encoding::Deflate => limits.max_decompressed_bytes,
         };
         let mut bounded = Bounded::new(&self.in_flight, limit);
-        bounded.expect(announced.unwrap_or(0)).map_err(|refusal| refusal.answer(encoding, limits))?;
-        let decoder = Decoder::new(encoding, bounded);
-        let receiving = receive(request.into_body(), decoder, limits.max_body_bytes);
-        let received = timeout(Duration::from_secs(limits.body_timeout_s), receiving)
-            .await
-            .map_err(|_| ApiError::RequestTimeout)?
-            .map_err(|refusal| refusal.answer(encoding, limits))?;
-        let text = String::from_utf8(received.bytes).map_err(|error| {
-            malformed(&format!("invalid UTF-8 at byte {}", error.utf8_error().valid_up_to() + 1))
-        })?;
-        let text = match format {
-            Format::Json => text,
-            Format::Form => {
-                form::to_json(&text, limits.max_json_depth).map_err(|error| malformed(&error.to_string()))?
+        if let Err(refusal) = bounded.expect(announced.unwrap_or(0)) {
+            return Err(RefusedBody::whole(refusal.answer(encoding, limits), Vec::new()));
+        }
+        let receiving = receive(body, Decoder::new(encoding, bounded), limits.max_body_bytes);
+        let received = timeout(Duration::from_secs(limits.body_timeout_s), receiving).await;
+        let bounded = match received {
+            Err(_) => return Err(RefusedBody::whole(ApiError::RequestTimeout, Vec::new())),
+            Ok(Ok(bounded)) => bounded,
+            Ok(Err(Stopped { refusal, mut bytes, received })) => {
+                let size = announced.unwrap_or(0).max(received);
+                bytes.truncate(max_kept);
+                return Err(RefusedBody::in_part(refusal.answer(encoding, limits), bytes, size));
             }
         };
-        Ok(JsonBody { text, _reservation: received.reservation })
+        let text = json_text(format, bounded.bytes, limits.max_json_depth)
+            .map_err(|(error, bytes)| RefusedBody::whole(error, bytes))?;
+        Ok(JsonBody { text, _reservation: bounded.reservation })
     }
+
+    /// The JSON text of a body that was kept, by its content type; empty for none.
+    pub fn text(&self, bytes: Vec<u8>, content_type: &str) -> Result<String, ApiError> {
+        let format = format_of(Some(content_type).filter(|name| !name.is_empty()))?;
+        json_text(format, bytes, self.limits.max_json_depth).map_err(|(error, _)| error)
+    }
+
+    /// What the headers say of a body, unless that is enough to refuse it.
+    fn admit(&self, headers: &HeaderMap, announced: Option<usize>) -> Result<(Format, Encoding), ApiError> {
+        let format = format_of(header_text(headers, &CONTENT_TYPE))?;
+        let encoding = encoding(headers)?;
+        let limit = self.limits.max_body_bytes;
+        if announced.is_some_and(|length| length > limit) {
+            return Err(ApiError::PayloadTooLarge { limit });
+        }
+        Ok((format, encoding))
+    }
+}
+
+/// The body's text as JSON, or what is wrong, and the bytes again.
+fn json_text(format: Format, bytes: Vec<u8>, max_depth: usize) -> Result<String, (ApiError, Vec<u8>)> {
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to() + 1;
+        (malformed(&format!("invalid UTF-8 at byte {at}")), error.into_bytes())
+    })?;
+    match format {
+        Format::Json => Ok(text),
+        Format::Form => form::to_json(&text, max_depth)
+            .map_err(|error| (malformed(&error.to_string()), text.into_bytes())),
+    }
+}
+
+/// What has arrived of a body that nobody waits for, up to so many bytes.
+fn arrived(mut body: Body, max_bytes: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < max_bytes
+        && let Some(Some(Ok(frame))) = body.frame().now_or_never()
+    {
+        if let Ok(data) = frame.into_data() {
+            bytes.extend_from_slice(&data[..data.len().min(max_bytes - bytes.len())]);
+        }
+    }
+    bytes
 }
 
 fn malformed(what: &str) -> ApiError {
@@ -151,8 +227,8 @@ fn malformed(what: &str) -> ApiError {
 }
 
 /// Without a content type a body is JSON, GitLab's default format.
-fn format(headers: &HeaderMap) -> Result<Format, ApiError> {
-    let Some(content_type) = header_text(headers, &CONTENT_TYPE) else { return Ok(Format::Json) };
+fn format_of(content_type: Option<&str>) -> Result<Format, ApiError> {
+    let Some(content_type) = content_type else { return Ok(Format::Json) };
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
         Ok(Format::Json)
@@ -205,17 +281,43 @@ impl Refusal {
     }
 }
 
-async fn receive(mut body: Body, mut decoder: Decoder, max_bytes: usize) -> Result<Bounded, Refusal> {
+/// A body that was not received to its end.
+struct Stopped {
+    refusal: Refusal,
+    /// What had come of it, decompressed.
+    bytes: Vec<u8>,
+    /// How many bytes had come, as sent.
+    received: usize,
+}
+
+async fn receive(mut body: Body, mut decoder: Decoder, max_bytes: usize) -> Result<Bounded, Stopped> {
     let mut received = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Refusal::Disconnected)?.into_data() else { continue };
+    let refusal = loop {
+        let data = match body.frame().await {
+            None => break None,
+            Some(Err(_)) => break Some(Refusal::Disconnected),
+            Some(Ok(frame)) => frame.into_data(),
+        };
+        let Ok(data) = data else { continue };
         received += data.len();
         if received > max_bytes {
-            return Err(Refusal::TooLong { limit: max_bytes });
+            break Some(Refusal::TooLong { limit: max_bytes });
         }
-        decoder.write_all(&data)?;
-    }
-    decoder.finish()
+        if let Err(refusal) = decoder.write_all(&data) {
+            break Some(refusal);
+        }
+    };
+    let refusal = match refusal {
+        Some(refusal) => refusal,
+        None => match decoder.try_finish() {
+            Ok(()) => {
+                let bounded = decoder.into_bounded();
+                return bounded.map_err(|refusal| Stopped { refusal, bytes: Vec::new(), received });
+            }
+            Err(refusal) => refusal,
+        },
+    };
+    Err(Stopped { refusal, bytes: std::mem::take(&mut decoder.bounded().bytes), received })
 }
 
 /// Bytes that stay below a limit of their own and within the memory for all bodies.
@@ -291,15 +393,17 @@ impl Decoder {
         written.map_err(|_| self.refusal())
     }
 
-    fn finish(mut self) -> Result<Bounded, Refusal> {
-        let finished = match &mut self {
+    /// Whether the stream is whole.
+    fn try_finish(&mut self) -> Result<(), Refusal> {
+        let finished = match self {
             Self::Identity(_) => Ok(()),
             Self::Gzip(decoder) => decoder.try_finish(),
             Self::Deflate(decoder) => decoder.try_finish(),
         };
-        if finished.is_err() {
-            return Err(self.refusal());
-        }
+        finished.map_err(|_| self.refusal())
+    }
+
+    fn into_bounded(self) -> Result<Bounded, Refusal> {
         match self {
             Self::Identity(bounded) => Ok(bounded),
             Self::Gzip(decoder) => decoder.finish().map_err(|_| Refusal::Broken),
@@ -309,11 +413,15 @@ impl Decoder {
 
     /// Why the last write failed: a limit, or else the stream itself.
     fn refusal(&mut self) -> Refusal {
-        let bounded = match self {
+        self.bounded().refusal.take().unwrap_or(Refusal::Broken)
+    }
+
+    /// What it has decompressed so far.
+    fn bounded(&mut self) -> &mut Bounded {
+        match self {
             Self::Identity(bounded) => bounded,
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Deflate(decoder) => decoder.get_mut(),
-        };
-        bounded.refusal.take().unwrap_or(Refusal::Broken)
+        }
     }
 }
