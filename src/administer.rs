@@ -11,7 +11,6 @@ pub use tally_directory::commands::NewToken;
 use tally_directory::commands::{self, NewUser};
 use tally_directory::{Change, Directory, MemberSource, Scope, SecretHash, State, token_from_random};
 use tally_ping::Ping;
-use tally_processor::recount::Days;
 use tally_store::Store;
 
 use crate::cli::Removal;
@@ -40,8 +39,6 @@ pub enum Request {
     RevokeToken { name: String, user: Option<String> },
     /// Where the sessions are not what the page events amount to.
     VerifySessions,
-    /// Where the derived tables are not what the raw rows amount to.
-    Verify { days: Days },
     /// Something about the Service Ping.
     Ping { task: PingRequest },
     /// Something about dead letters.
@@ -73,7 +70,7 @@ pub struct Administered {
     pub ping: Option<Ping>,
     pub store: Option<Store>,
     /// Only where the tables and the definitions are at hand.
-    pub recounting: Option<Recounting>,
+    pub recounting: Option<Arc<Recounting>>,
     /// Only where the tables are at hand.
     pub dead_letters: Option<DeadLetters>,
 }
@@ -108,10 +105,6 @@ pub async fn perform(administered: &Administered, request: Request) -> Result<St
         }
         Request::VerifySessions => match &administered.store {
             Some(store) => sessions::verify(store).await,
-            None => bail!("this process has no store"),
-        },
-        request @ Request::Verify { .. } => match &administered.recounting {
-            Some(recounting) => recounting.perform(request).await,
             None => bail!("this process has no store"),
         },
         Request::DeadLetters { task } => match &administered.dead_letters {

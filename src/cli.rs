@@ -54,6 +54,8 @@ pub enum Command {
     Migrate(ConfigArgs),
     /// Recounts everything from the raw rows and prints the differences; fails when there are any
     Verify(VerifyArgs),
+    /// Makes counters and all else that is derived anew out of the raw rows; processors are held off meanwhile
+    Rebuild(RebuildArgs),
     /// Recounts the sessions of product analytics from the raw page events
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -176,6 +178,23 @@ pub struct VerifyArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct RebuildArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    #[command(flatten)]
+    pub days: DayArgs,
+    /// Only the counters of this metric
+    #[arg(long, value_name = "KEY_PATH", conflicts_with_all = ["event", "missing"])]
+    pub metric: Option<String>,
+    /// Only the counters of this event
+    #[arg(long, value_name = "NAME", conflicts_with = "missing")]
+    pub event: Option<String>,
+    /// Only counters of definitions that were added later than their events
+    #[arg(long)]
+    pub missing: bool,
 }
 
 #[derive(Subcommand)]

@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::administer::{Administered, Request, perform};
 use crate::config::{Config, LogKind};
 use crate::open;
+use crate::recounting::{Line, Task, told};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "control.sock";
@@ -34,6 +38,7 @@ pub fn serve(config: &Config, administered: Administered, shutdown: Cancellation
     let listener = bind(&path).with_context(|| format!("can't make {}", path.display()))?;
     let router = Router::new()
         .route("/", post(answer))
+        .route("/recount", post(recount))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_REQUEST_BYTES))
         .with_state(Arc::new(administered));
     tokio::spawn(async move {
@@ -69,6 +74,14 @@ async fn answer(
     perform(&administered, request).await.map_err(refused)
 }
 
+/// Recounts may take long: how far one is goes over the socket, too.
+async fn recount(State(administered): State<Arc<Administered>>, Json(task): Json<Task>) -> Response {
+    match &administered.recounting {
+        Some(recounting) => Body::from_stream(told(Arc::clone(recounting), task)).into_response(),
+        None => (StatusCode::UNPROCESSABLE_ENTITY, "this process has no tables").into_response(),
+    }
+}
+
 /// Performs a request wherever the directory is; what it has to say.
 pub async fn send(config: &Config, request: Request) -> Result<String> {
     if config.log_storage.kind == LogKind::Embedded
@@ -79,7 +92,8 @@ pub async fn send(config: &Config, request: Request) -> Result<String> {
     let shutdown = CancellationToken::new();
     let log = open::log(config).await?;
     let directory = open::directory(config, log, &shutdown).await?;
-    let administered = Administered { directory, ping: None, store: None, recounting: None, dead_letters: None };
+    let administered =
+        Administered { directory, ping: None, store: None, recounting: None, dead_letters: None };
     let outcome = perform(&administered, request).await;
     shutdown.cancel();
     administered.directory.stopped().await;
@@ -88,20 +102,52 @@ pub async fn send(config: &Config, request: Request) -> Result<String> {
 
 /// The answer of the running process that holds the embedded log; `None` when nobody serves its socket.
 pub async fn ask_running(config: &Config, request: &Request) -> Result<Option<String>> {
+    match post_to_running(config, "", request).await? {
+        Some(response) => Ok(Some(response.text().await?)),
+        None => Ok(None),
+    }
+}
+
+/// As [`ask_running`], for a recount; `progress` hears how far it is.
+pub async fn recount_running(
+    config: &Config,
+    task: &Task,
+    progress: impl Fn(String),
+) -> Result<Option<String>> {
+    let Some(mut response) = post_to_running(config, "recount", task).await? else { return Ok(None) };
+    let mut unread = Vec::new();
+    while let Some(chunk) = response.chunk().await.context("the running process ended meanwhile")? {
+        unread.extend_from_slice(&chunk);
+        while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = unread.drain(..=end).collect();
+            match serde_json::from_slice(&line)? {
+                Line::At(at) => progress(at),
+                Line::Done(answer) => return Ok(Some(answer)),
+                Line::Failed(why) => bail!(why),
+            }
+        }
+    }
+    bail!("the running process ended meanwhile")
+}
+
+/// What the running process answers when all is well; `None` when nobody serves its socket.
+async fn post_to_running(
+    config: &Config,
+    path: &str,
+    request: &impl Serialize,
+) -> Result<Option<reqwest::Response>> {
     let socket = socket(config);
     if !socket.exists() {
         return Ok(None);
     }
     let client = reqwest::Client::builder().unix_socket(socket).build()?;
-    let response = match client.post("http://tally/").json(request).send().await {
+    let response = match client.post(format!("http://tally/{path}")).json(request).send().await {
         Ok(response) => response,
         // Left by a process that was killed.
         Err(error) if error.is_connect() => return Ok(None),
         Err(error) => return Err(error).context("the running process does not answer"),
     };
-    let status = response.status();
-    let text = response.text().await?;
-    if status.is_success() { Ok(Some(text)) } else { bail!(text) }
+    if response.status().is_success() { Ok(Some(response)) } else { bail!(response.text().await?) }
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ mod commands;
 mod config;
 mod control;
 mod dead_letters;
+mod holding;
 mod instance;
 mod models;
 mod open;
+mod processing;
 mod randomness;
 mod recounting;
 mod registry;
@@ -59,6 +61,7 @@ async fn serve(command: Command) -> Result<ExitCode> {
         Command::Directory(command) => commands::directory::run(command).await,
         Command::Ping(args) => Box::pin(commands::ping::run(args)).await,
         Command::Collect(args) => commands::collect::run(args).await,
+        Command::Rebuild(args) => Box::pin(commands::rebuild::run(args)).await,
         Command::Verify(args) => return Box::pin(commands::verify::run(args)).await,
         Command::DeadLetters(command) => return Box::pin(commands::dead_letters::run(command)).await,
         Command::Sessions(command) => commands::sessions::run(command).await,

@@ -29,12 +29,15 @@ use tally_service::randomness::{Randomness, ThreadRandomness};
 use tally_service::{http, metrics};
 use tally_store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Config;
+use crate::processing::Processing;
+use crate::recounting::Recounting;
 use crate::dead_letters::Replaying;
 use crate::{models, open, registry};
 
@@ -302,13 +305,13 @@ impl Process {
         Ok(collector)
     }
 
-    /// The processor's work, to run beside serving.
+    /// The processor, and its work, to run beside serving.
     pub fn processor(
         &self,
         log: Arc<dyn EventLog>,
         store: Store,
         definitions: Arc<Definitions>,
-    ) -> Result<impl Future<Output = Result<()>> + use<>> {
+    ) -> Result<(Processing, impl Future<Output = Result<()>> + Send + use<>)> {
         let deps = ProcessorDeps {
             log,
             store,
@@ -317,8 +320,31 @@ impl Process {
             metrics: Metrics::register(&self.registry)?,
             clock: Arc::clone(&self.clock),
         };
-        let serving = tally_processor::serve(self.config.processor.clone(), deps, self.shutdown.clone());
-        Ok(async move { Ok(serving.await?) })
+        let config = self.config.processor.clone();
+        let start = move |stop| {
+            let serving = tally_processor::serve(config.clone(), deps.clone(), stop);
+            async move { Ok(serving.await?) }
+        };
+        Ok(Processing::new(start, self.shutdown.clone()))
+    }
+
+    /// What recounts are made with.
+    pub fn recounting(
+        &self,
+        log: Arc<dyn EventLog>,
+        store: Store,
+        definitions: Arc<Definitions>,
+        processing: Option<Processing>,
+    ) -> Arc<Recounting> {
+        Arc::new(Recounting {
+            store,
+            log,
+            definitions,
+            framings: self.framings,
+            group: self.config.processor.group.clone(),
+            processing,
+            turn: Mutex::default(),
+        })
     }
 
     /// Adds the internal API's routes, for a process that serves nothing else.

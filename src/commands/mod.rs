@@ -6,6 +6,7 @@ pub mod definitions;
 pub mod directory;
 pub mod migrate;
 pub mod ping;
+pub mod rebuild;
 pub mod services;
 pub mod sessions;
 pub mod standalone;

@@ -46,7 +46,7 @@ pub async fn processor(args: ServiceArgs) -> Result<()> {
     let definitions = open::definitions(&process.config)?;
     process.needs_log(&log);
     process.needs_store(&store);
-    let working = process.processor(log, store, definitions)?;
+    let (_, working) = process.processor(log, store, definitions)?;
     serve_beside(process, listener, working).await
 }
 

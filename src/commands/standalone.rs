@@ -16,7 +16,6 @@ use crate::commands::services::serve_beside;
 use crate::config::{Config, Service};
 use crate::dead_letters::DeadLetters;
 use crate::randomness::fresh_random;
-use crate::recounting::Recounting;
 use crate::services::Process;
 use crate::welcome::{self, Welcome};
 use crate::{control, instance, open};
@@ -102,11 +101,20 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     }
     let replaying = process.replaying(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
     let dead_letters = DeadLetters::new(&process.config, store.clone(), Some(replaying));
+    let (processing, working) = if services.contains(&Service::Processor) {
+        let (processing, working) =
+            process.processor(Arc::clone(&log), store.clone(), Arc::clone(&definitions))?;
+        (Some(processing), Some(working))
+    } else {
+        (None, None)
+    };
+    let recounting =
+        process.recounting(Arc::clone(&log), store.clone(), Arc::clone(&definitions), processing);
     let administered = Administered {
         directory: Arc::clone(&directory),
         ping,
         store: Some(store.clone()),
-        recounting: Some(Recounting::new(store.clone(), Arc::clone(&definitions))),
+        recounting: Some(recounting),
         dead_letters: Some(dead_letters),
     };
     control::serve(&process.config, administered, process.shutdown.clone())?;
@@ -116,8 +124,7 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     if let Some(welcome) = welcome {
         welcome.print(http::local_address(&listeners.public));
     }
-    if services.contains(&Service::Processor) {
-        let working = process.processor(log, store, definitions)?;
+    if let Some(working) = working {
         serve_beside(process, listeners.public, working).await
     } else {
         process.serve(listeners.public).await;

@@ -5,15 +5,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tally_processor::recount::{Difference, Report};
 
-use crate::administer::Request;
 use crate::cli::VerifyArgs;
-use crate::recounting;
+use crate::recounting::{self, Task};
 
 /// Runs `tally verify`; fails when there are differences.
 pub async fn run(args: VerifyArgs) -> Result<ExitCode> {
-    let request = Request::Verify { days: args.days.days() };
-    let answer = recounting::send(&args.config, request).await?;
-    let report: Report = serde_json::from_str(&answer)?;
+    let task = Task::Verify { days: args.days.days() };
+    let report: Report = serde_json::from_str(&recounting::send(&args.config, task).await?)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tally_store::{Store, StoreError};
 
 use super::Days;
-use super::derived::Derived;
+use super::derived::{Derived, Partitioning};
+use crate::fold::counters::UNIQUES;
 
 /// The most differences of a table that are listed.
 const MOST_LISTED: usize = 1_000;
@@ -43,6 +44,25 @@ pub struct Found {
     pub moving: u64,
 }
 
+impl Found {
+    /// Takes in what was found elsewhere in the same table.
+    pub fn add(&mut self, other: Self) {
+        self.listed.extend(other.listed);
+        self.count += other.count;
+        self.lacking += other.lacking;
+        self.moving += other.moving;
+    }
+
+    /// Whether any of what is listed lies in the partition.
+    pub fn concerns(&self, derived: &Derived, partition: &str) -> bool {
+        let lies_in = |found: &Difference| {
+            let digits: String = found.day.split('-').collect();
+            digits.starts_with(partition)
+        };
+        derived.partitioning == Partitioning::Nothing || self.listed.iter().any(lies_in)
+    }
+}
+
 /// The three readings of a table.
 pub struct Sides<'a> {
     pub before: &'a str,
@@ -71,7 +91,7 @@ pub async fn contents(
     days: &Days,
 ) -> Result<Found, StoreError> {
     let side = |number: u8, table: &str| {
-        let summary = summary_of(derived, table, known, days);
+        let summary = derived.rendered(derived.summary, table, known, days);
         format!(
             "SELECT {number} AS side, first, last, what, toUInt64(measure) AS measure, contents FROM ({summary})"
         )
@@ -97,7 +117,6 @@ pub async fn contents(
 /// Compares the sets of identifiers. A set is part of another when adding it changes nothing.
 pub async fn uniques(
     store: &Store,
-    table: &str,
     sides: &Sides<'_>,
     known: &str,
     month: u32,
@@ -133,7 +152,7 @@ pub async fn uniques(
         side(1, sides.recounted),
         side(2, sides.now),
     );
-    found(store, table, &sql).await
+    found(store, UNIQUES, &sql).await
 }
 
 /// Lists the differences among what `compared` selects, with their number.
@@ -157,21 +176,4 @@ async fn found(store: &Store, table: &str, compared: &str) -> Result<Found, Stor
         recounted: row.recounted,
     });
     Ok(Found { listed: listed.collect(), count, lacking, moving })
-}
-
-/// A table's summary, with its placeholders filled in.
-fn summary_of(derived: &Derived, table: &str, known: &str, days: &Days) -> String {
-    with_days(derived.summary, days).replace("{table}", table).replace("{known}", known)
-}
-
-/// Replaces `{days:column}` by a condition on that column.
-pub fn with_days(sql: &str, days: &Days) -> String {
-    let mut pieces = sql.split("{days:");
-    let mut out = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (column, rest) = piece.split_once('}').unwrap_or((piece, ""));
-        out.push_str(&days.condition(column));
-        out.push_str(rest);
-    }
-    out
 }

@@ -33,16 +33,16 @@ pub struct Recounter<'a> {
     matcher: &'a Matcher,
     /// The counters' keys in the store, by [`CounterId`].
     names: &'a [String],
-    /// Counters that are left alone.
-    only: Option<&'a [bool]>,
+    /// Those that are counted; others are left alone.
+    only: &'a [bool],
     aggregates: Aggregates,
     folded_bytes: usize,
     matched: Vec<CounterId>,
 }
 
 impl<'a> Recounter<'a> {
-    /// Counts by `matcher` whatever `only` marks of its counters; all without.
-    pub fn new(matcher: &'a Matcher, names: &'a [String], only: Option<&'a [bool]>) -> Self {
+    /// Counts by `matcher` those of its counters that `only` marks.
+    pub fn new(matcher: &'a Matcher, names: &'a [String], only: &'a [bool]) -> Self {
         Self { matcher, names, only, aggregates: Aggregates::default(), folded_bytes: 0, matched: Vec::new() }
     }
 
@@ -109,7 +109,7 @@ impl<'a> Recounter<'a> {
 
     fn apply(&mut self, day: u16, id: CounterId, effect: Option<Effect<'_>>) {
         let Some(effect) = effect else { return };
-        if self.only.is_some_and(|only| !only[id.0 as usize]) {
+        if !self.only[id.0 as usize] {
             return;
         }
         self.folded_bytes += match &effect {

@@ -6,15 +6,20 @@ mod derived;
 mod fold;
 mod properties;
 mod raw;
+mod rebuild;
 mod staging;
 mod verify;
 
-use jiff::civil::Date;
+use std::ops::RangeInclusive;
+
+use jiff::civil::{Date, date};
 use serde::{Deserialize, Serialize};
-use tally_store::{InsertError, StoreError};
+use tally_schemas::Matcher;
+use tally_store::{InsertError, Store, StoreError};
 
 pub use compare::Difference;
-pub use verify::{Report, Verification, verify};
+pub use rebuild::{Rebuilt, Selection, rebuild};
+pub use verify::{Report, verify};
 
 /// Days, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,19 +30,39 @@ pub struct Days {
 
 impl Days {
     /// All that the tables can hold.
-    pub const ALL: Self = Self { from: jiff::civil::date(1970, 1, 1), to: jiff::civil::date(2149, 6, 6) };
+    pub const ALL: Self = Self { from: date(1970, 1, 1), to: date(2149, 6, 6) };
 
     /// A condition on a column of days.
     fn condition(&self, column: &str) -> String {
         format!("{column} BETWEEN toDate('{}') AND toDate('{}')", self.from, self.to)
     }
 
-    /// A condition on the months of a table, as `YYYYMM`.
-    fn months(&self) -> std::ops::RangeInclusive<u32> {
-        let month =
-            |date: Date| u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs());
-        month(self.from)..=month(self.to)
+    /// The days as `YYYYMMDD`.
+    fn dates(&self) -> RangeInclusive<u32> {
+        let number = |date: Date| {
+            let [year, month, day] =
+                [date.year().into(), date.month().into(), date.day().into()].map(i32::unsigned_abs);
+            (year * 100 + month) * 100 + day
+        };
+        number(self.from)..=number(self.to)
     }
+
+    /// Their months as `YYYYMM`.
+    fn months(&self) -> RangeInclusive<u32> {
+        let dates = self.dates();
+        dates.start() / 100..=dates.end() / 100
+    }
+}
+
+/// A recount: of what, and with what.
+pub struct Recount<'a> {
+    pub store: &'a Store,
+    pub matcher: &'a Matcher,
+    pub days: Days,
+    /// Names the staging tables: letters and digits, different from run to run.
+    pub run: String,
+    /// Hears how far the work is.
+    pub progress: &'a (dyn Fn(String) + Send + Sync),
 }
 
 /// Why a recount ended early.

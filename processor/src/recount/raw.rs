@@ -57,12 +57,12 @@ struct Suspect {
 }
 
 /// What is twice in the raw tables.
-pub async fn check(store: &Store, days: &Days) -> Result<Vec<(&'static str, Found)>, StoreError> {
+pub async fn check(store: &Store, days: &Days) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::new();
     for raw in &RAW {
-        found.push((raw.table, offsets_twice(store, raw, days).await?));
+        found.push(offsets_twice(store, raw, days).await?);
         if !raw.id.is_empty() {
-            found.push((raw.table, ids_twice(store, raw, days).await?));
+            found.push(ids_twice(store, raw, days).await?);
         }
     }
     Ok(found)

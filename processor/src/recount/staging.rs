@@ -1,7 +1,11 @@
 //! Staging tables: of the same form as those that they stand beside, out of everybody's sight by their names, and gone
 //! afterwards. Whoever was killed leaves some behind; the next one drops them.
 
+use std::collections::BTreeSet;
+
 use tally_store::{Store, StoreError};
+
+use super::Days;
 
 /// No table of a migration begins so.
 const PREFIX: &str = "recount_";
@@ -47,6 +51,11 @@ impl<'a> Staging<'a> {
         format!("{PREFIX}{}_{purpose}", self.run)
     }
 
+    /// The name of the staging table that a table's recount goes to.
+    pub fn recounted(&self, table: &str) -> String {
+        self.name(&format!("recounted_{table}"))
+    }
+
     /// An empty table of the same form as `table`. It is no replica: what is staged concerns this server alone.
     pub async fn like(&self, table: &str, purpose: &str) -> Result<String, StoreError> {
         let engine: String = self
@@ -77,21 +86,28 @@ impl<'a> Staging<'a> {
 
     /// The ids of the partitions of a table that hold anything.
     pub async fn partitions(&self, table: &str) -> Result<Vec<String>, StoreError> {
-        let partitions = self.store.client().query(
-            "SELECT DISTINCT partition_id FROM system.parts \
-             WHERE active AND database = currentDatabase() AND table = ? ORDER BY partition_id",
-        );
-        Ok(partitions.bind(table).fetch_all().await?)
+        partitions_of(self.store, table).await
     }
 
     /// Runs a statement, however long it takes.
     pub async fn run(&self, sql: &str) -> Result<(), StoreError> {
         Ok(self.store.client().query_raw(sql).execute().await?)
     }
+}
 
-    pub fn store(&self) -> &'a Store {
-        self.store
-    }
+async fn partitions_of(store: &Store, table: &str) -> Result<Vec<String>, StoreError> {
+    let partitions = store.client().query(
+        "SELECT DISTINCT partition_id FROM system.parts \
+         WHERE active AND database = currentDatabase() AND table = ? ORDER BY partition_id",
+    );
+    Ok(partitions.bind(table).fetch_all().await?)
+}
+
+/// The months in which a table that is partitioned by them has rows.
+pub async fn months_of(store: &Store, table: &str, days: &Days) -> Result<BTreeSet<u32>, StoreError> {
+    let partitions = partitions_of(store, table).await?;
+    let months = partitions.iter().filter_map(|partition| partition.parse().ok());
+    Ok(months.filter(|month| days.months().contains(month)).collect())
 }
 
 /// `ReplicatedSummingMergeTree('path', 'replica', (a, b)) ORDER BY …` -> `SummingMergeTree((a, b)) ORDER BY …`.

@@ -1,14 +1,17 @@
 //! Recounting finds what faults did to the tables: parts that are gone, inserts that came twice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tally_eventlog::{EventLog, Record};
-use tally_processor::recount::{Days, Report, Verification, verify};
+use tally_processor::recount::{Days, Rebuilt, Recount, Report, Selection, rebuild, verify};
 use tally_schemas::contribution::Action;
 use tally_schemas::{
     Contribution, Definitions, Framings, Increment, Matcher, PageEvent, PropertyValue, TrackedEvent, topics,
 };
 use tally_store::Store;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::repetitions::{append, log_in, process};
@@ -102,22 +105,23 @@ async fn counted(log: &Arc<dyn EventLog>, store: &Store) {
 }
 
 async fn verified(store: &Store, days: Days) -> Report {
-    let matcher = Matcher::new(&Definitions::built_in());
-    let progress = |_: String| {};
+    verify(&recount(store, &Matcher::new(&Definitions::built_in()), days)).await.unwrap()
+}
+
+async fn rebuilt(store: &Store, days: Days, selection: &Selection) -> Rebuilt {
+    rebuild(&recount(store, &Matcher::new(&Definitions::built_in()), days), selection).await.unwrap()
+}
+
+fn recount<'a>(store: &'a Store, matcher: &'a Matcher, days: Days) -> Recount<'a> {
     let run = Uuid::new_v4().simple().to_string();
-    let verification = Verification { store, matcher: &matcher, days, run, progress: &progress };
-    verify(&verification).await.unwrap()
+    Recount { store, matcher, days, run, progress: &|_| {} }
 }
 
 /// The tables in which differences were found.
-async fn different(store: &Store) -> Vec<String> {
+async fn different(store: &Store) -> BTreeSet<String> {
     let report = verified(store, Days::ALL).await;
     assert_eq!(report.count as usize, report.differences.len());
-    let mut tables: Vec<String> = report.differences.into_iter().map(|found| found.table).collect();
-    tables.dedup();
-    tables.sort();
-    tables.dedup();
-    tables
+    report.differences.into_iter().map(|found| found.table).collect()
 }
 
 #[test]
@@ -129,45 +133,58 @@ fn parts_that_are_gone_and_inserts_that_came_twice_are_found_in_each_table() {
         let report = verified(&store, Days::ALL).await;
         assert_eq!((report.differences, report.events), (vec![], 260));
 
-        // Where each fault shows. A doubled insert of identifiers changes no set, so that there is nothing to find.
-        let tables = [
-            ("events", "counters", "events"),
-            ("counters", "counters", "counters"),
-            ("unique_totals", "unique_totals", "unique_totals"),
-            ("uniques", "uniques", ""),
-            ("page_events", "session_parts", "page_events"),
-            ("session_parts", "session_parts", "session_parts"),
-            ("page_event_ids", "page_event_ids", "page_event_ids"),
-            ("contributions", "project_contributions", "contributions"),
-            ("project_contributions", "project_contributions", "project_contributions"),
-            ("contribution_projects", "contribution_projects", ""),
+        let raw = [
+            ("events", "counters"),
+            ("page_events", "session_parts"),
+            ("contributions", "project_contributions"),
         ];
-        for (table, where_gone, where_twice) in tables {
-            run(&store, &format!("CREATE TABLE whole AS {table}")).await;
-            run(&store, &format!("INSERT INTO whole SELECT * FROM {table}")).await;
-            let part: String =
-                rows(&store, &format!("SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = '{table}' ORDER BY min_block_number DESC LIMIT 1"))
-                    .await
-                    .remove(0);
-            run(&store, &format!("ALTER TABLE {table} DROP PART '{part}'")).await;
-            let found = different(&store).await;
-            assert!(found.iter().any(|found| found == where_gone), "a part of {table} is gone: {found:?}");
-            restore(&store, table).await;
-
-            let columns =
-                if table == "page_events" { "* FROM whole WHERE source = 'tracker'" } else { "* FROM whole" };
-            run(&store, &format!("INSERT INTO {table} SELECT {columns} LIMIT 40")).await;
-            let found = different(&store).await;
-            let shows = if where_twice.is_empty() {
-                found.is_empty()
-            } else {
-                found.iter().any(|found| found == where_twice)
-            };
-            assert!(shows, "{table} twice: {found:?}");
-            restore(&store, table).await;
-            run(&store, "DROP TABLE whole SYNC").await;
-            assert_eq!(different(&store).await, Vec::<String>::new(), "{table} is whole again");
+        let derived = [
+            "counters",
+            "unique_totals",
+            "uniques",
+            "session_parts",
+            "event_ids",
+            "page_event_ids",
+            "project_contributions",
+            "contribution_projects",
+        ];
+        // A doubled insert of identifiers or of times changes no set and no maximum, so that there is nothing to find.
+        let same_twice = ["uniques", "contribution_projects"];
+        for table in raw.map(|(table, _)| table).iter().chain(&derived) {
+            run(&store, &format!("CREATE TABLE whole_{table} AS {table}")).await;
+            run(&store, &format!("INSERT INTO whole_{table} SELECT * FROM {table}")).await;
         }
+
+        for table in derived {
+            drop_newest_part(&store, table).await;
+        }
+        assert_eq!(different(&store).await, BTreeSet::from(derived.map(str::to_owned)), "parts are gone");
+        rebuilt(&store, Days::ALL, &Selection::All).await;
+        assert_eq!(different(&store).await, BTreeSet::new());
+        for table in derived {
+            run(&store, &format!("INSERT INTO {table} SELECT * FROM whole_{table} LIMIT 40")).await;
+        }
+        let twice =
+            derived.iter().filter(|table| !same_twice.contains(table)).map(|table| (*table).to_owned());
+        assert_eq!(different(&store).await, twice.collect(), "inserts came twice");
+        rebuilt(&store, Days::ALL, &Selection::All).await;
+        assert_eq!(different(&store).await, BTreeSet::new());
+
+        for (table, _) in raw {
+            drop_newest_part(&store, table).await;
+        }
+        let found = different(&store).await;
+        assert!(raw.iter().all(|(_, shows_in)| found.contains(*shows_in)), "parts are gone: {found:?}");
+        for (table, _) in raw {
+            restore(&store, table).await;
+            run(&store, &format!("INSERT INTO {table} SELECT * FROM whole_{table} LIMIT 40")).await;
+        }
+        let found = different(&store).await;
+        assert!(raw.iter().all(|(table, _)| found.contains(*table)), "inserts came twice: {found:?}");
+        for (table, _) in raw {
+            restore(&store, table).await;
+        }
+        assert_eq!(different(&store).await, BTreeSet::new());
         let staged = number(
             &store,
             "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'recount%'",
@@ -176,7 +193,91 @@ fn parts_that_are_gone_and_inserts_that_came_twice_are_found_in_each_table() {
     });
 }
 
+async fn drop_newest_part(store: &Store, table: &str) {
+    let newest = format!(
+        "SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = '{table}' \
+         ORDER BY min_block_number DESC LIMIT 1"
+    );
+    let part: String = rows(store, &newest).await.remove(0);
+    run(store, &format!("ALTER TABLE {table} DROP PART '{part}'")).await;
+}
+
 async fn restore(store: &Store, table: &str) {
     run(store, &format!("TRUNCATE TABLE {table} SYNC")).await;
-    run(store, &format!("INSERT INTO {table} SELECT * FROM whole")).await;
+    run(store, &format!("INSERT INTO {table} SELECT * FROM whole_{table}")).await;
+}
+
+#[test]
+fn readers_see_a_month_as_it_was_or_as_it_is_and_a_crash_changes_nothing_more() {
+    with_tables("rebuild", async |store: Store| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log_in(folder.path()).await;
+        counted(&log, &store).await;
+        let sum = "SELECT sum(count) FROM counters WHERE toYYYYMM(day) = 202611";
+        let right = number(&store, sum).await;
+        // What the definitions don't know stays as it is.
+        run(&store, "INSERT INTO counters VALUES ('2026-11-21', 'forgotten', 5, 0)").await;
+        run(&store, "INSERT INTO counters SELECT day, counter, 1000, 0 FROM counters").await;
+        let wrong = number(&store, sum).await;
+        let expected = right + 5 + 1000;
+        assert!(wrong > expected);
+
+        // Given up at any moment, a rebuild has replaced a month or it hasn't.
+        for patience_ms in [0, 20, 40, 80, 160, 240, 320] {
+            let matcher = Matcher::new(&Definitions::built_in());
+            let work = recount(&store, &matcher, Days::ALL);
+            let _ = tokio::time::timeout(Duration::from_millis(patience_ms), rebuild(&work, &Selection::All))
+                .await;
+            let found = number(&store, sum).await;
+            assert!(found == wrong || found == expected, "{wrong} or {expected}, not {found}");
+        }
+        let done = CancellationToken::new();
+        let reading = async {
+            let mut seen = BTreeSet::new();
+            while !done.is_cancelled() {
+                seen.insert(number(&store, sum).await);
+            }
+            seen
+        };
+        let rebuilding = async {
+            rebuilt(&store, Days::ALL, &Selection::All).await;
+            done.cancel();
+        };
+        let (seen, ()) = tokio::join!(reading, rebuilding);
+        assert!(seen.iter().all(|seen| [wrong, expected].contains(seen)), "{seen:?}");
+        assert_eq!(number(&store, sum).await, expected);
+        assert_eq!(different(&store).await, BTreeSet::new());
+        let staged =
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'recount%'";
+        assert_eq!(number(&store, staged).await, 0);
+    });
+}
+
+#[test]
+fn one_counter_of_some_days_is_rebuilt_without_touching_another() {
+    with_tables("rebuild_one", async |store: Store| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log_in(folder.path()).await;
+        counted(&log, &store).await;
+        let counters = "SELECT toString(day), toString(counter), sum(count) FROM counters GROUP BY day, counter ORDER BY day, counter";
+        let right: Vec<(String, String, u64)> = rows(&store, counters).await;
+        run(&store, "ALTER TABLE counters DELETE WHERE counter = 'search' SETTINGS mutations_sync = 2").await;
+        let days = Days { from: "2026-11-20".parse().unwrap(), to: "2026-11-22".parse().unwrap() };
+        let one = Selection::Counters(["search".to_owned()].into());
+        let done = rebuilt(&store, days, &one).await;
+        assert_eq!(done.replaced, [("counters".to_owned(), "202611".to_owned())]);
+        let found: Vec<(String, String, u64)> = rows(&store, counters).await;
+        let is_there = |row: &&(String, String, u64)| {
+            row.1 != "search" || ("2026-11-20"..="2026-11-22").contains(&row.0.as_str())
+        };
+        assert_eq!(found, right.iter().filter(is_there).cloned().collect::<Vec<_>>());
+
+        // A counter that has no rows of the first days is backfilled on all of them.
+        let done = rebuilt(&store, Days::ALL, &Selection::Missing).await;
+        assert_eq!(done.replaced, [] as [(String, String); 0], "it has its first day");
+        run(&store, "ALTER TABLE counters DELETE WHERE counter = 'search' AND day < '2026-11-22' SETTINGS mutations_sync = 2").await;
+        rebuilt(&store, Days::ALL, &Selection::Missing).await;
+        assert_eq!(rows::<(String, String, u64)>(&store, counters).await, right);
+        assert_eq!(rebuilt(&store, Days::ALL, &Selection::Missing).await.replaced, []);
+    });
 }
