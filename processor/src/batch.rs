@@ -1,18 +1,25 @@
 //! Cuts batches out of a partition: a contiguous range of offsets, folded while it is read.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use bytes::Bytes;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tally_eventlog::{FetchLimits, LogError, LogRecord, PartitionReader};
+use tally_evolution::Schemas;
+use tally_schemas::DropReason;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::ProcessorConfig;
-use crate::fold::{Fold, Folded, Folder};
-use crate::repetitions::Doubt;
+use crate::fold::{DeadLetters, Fold, Folded, Folder, TableInsert};
+use crate::repetitions::Doubts;
 
 /// How long to wait for a first record before looking around again.
 const IDLE_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// What dead letters of records that were left out say. The store's own words are logged; they would differ from try to try.
+const REFUSED: &str = "the store refuses its rows";
 
 /// A folded range of one partition.
 #[derive(Debug)]
@@ -24,13 +31,17 @@ pub struct Batch {
     pub content_hash: u64,
     pub records: u64,
     pub folded: Folded,
+    /// Offsets of records that were left out, because the store refuses their rows.
+    pub without: Vec<u64>,
+    /// Their dead letters.
+    pub letters: Vec<TableInsert>,
 }
 
 /// What was read of a partition.
 pub enum Collected {
     /// All of its rows are known.
     Batch(Batch),
-    /// The store must be asked about some of its events first.
+    /// The store must be asked about some of its records first.
     Doubtful(DoubtfulBatch),
 }
 
@@ -40,25 +51,45 @@ pub struct DoubtfulBatch {
     content_hash: u64,
     records: u64,
     fold: Box<dyn Fold>,
+    left_out: LeftOut,
 }
 
 impl DoubtfulBatch {
-    /// The events that may be repetitions.
-    pub fn doubts(&self) -> Vec<Doubt> {
-        self.fold.doubts()
+    /// The records that may be repetitions.
+    pub fn doubts(&self) -> Doubts {
+        self.fold.doubts().expect("a doubtful batch has doubts until it is settled")
     }
 
-    /// The batch without those events at `repeated` offsets.
+    /// The batch without those records at `repeated` offsets.
     pub fn settle(mut self, repeated: &FxHashSet<u64>) -> Batch {
         self.fold.settle(repeated);
-        let Self { offsets, content_hash, records, fold } = self;
-        Batch { offsets, content_hash, records, folded: fold.finish() }
+        let Self { offsets, content_hash, records, fold, left_out } = self;
+        left_out.complete(offsets, content_hash, records, fold.finish())
+    }
+}
+
+/// Records that are not folded.
+struct LeftOut {
+    offsets: Vec<u64>,
+    letters: DeadLetters,
+}
+
+impl LeftOut {
+    fn complete(self, offsets: Range<u64>, content_hash: u64, records: u64, mut folded: Folded) -> Batch {
+        if !self.offsets.is_empty() {
+            *folded.drops.entry(DropReason::RejectedByStore).or_default() += self.offsets.len() as u64;
+        }
+        let letters = self.letters.finish().collect();
+        Batch { offsets, content_hash, records, folded, without: self.offsets, letters }
     }
 }
 
 /// A batch under construction.
 pub struct Collector {
+    topic: &'static str,
+    schemas: Option<Arc<Schemas>>,
     fold: Box<dyn Fold>,
+    left_out: LeftOut,
     first_at: Option<Instant>,
     offsets: Option<Range<u64>>,
     content: Xxh3,
@@ -70,13 +101,22 @@ impl Collector {
     /// An empty batch.
     pub fn new(folder: &dyn Folder, partition: u32) -> Self {
         Self {
+            topic: folder.topic(),
+            schemas: folder.schemas(),
             fold: folder.start(partition),
+            left_out: LeftOut { offsets: Vec::new(), letters: folder.letters(partition) },
             first_at: None,
             offsets: None,
             content: Xxh3::new(),
             records: 0,
             bytes: 0,
         }
+    }
+
+    /// Leaves the records at these offsets, in ascending order, out of the fold: they become dead letters.
+    pub fn leaving_out(mut self, offsets: Vec<u64>) -> Self {
+        self.left_out.offsets = offsets;
+        self
     }
 
     /// Reads until the batch is full, or its time is over, or for a moment if nothing comes at all. `None` when it is
@@ -95,7 +135,7 @@ impl Collector {
             if records.is_empty() {
                 break;
             }
-            self.add(&records);
+            self.add(&records).await?;
             if self.first_at.is_some_and(|first_at| first_at.elapsed() >= config.batch_max_wait()) {
                 break;
             }
@@ -118,7 +158,7 @@ impl Collector {
             let reached_end =
                 past_the_end.is_some() || records.last().is_some_and(|last| last.offset + 1 == range.end);
             records.truncate(past_the_end.unwrap_or(records.len()));
-            self.add(&records);
+            self.add(&records).await?;
             if reached_end {
                 reader.seek(range.end).await?;
                 self.offsets = self.offsets.map(|_| range.clone());
@@ -127,8 +167,10 @@ impl Collector {
         }
     }
 
-    fn add(&mut self, records: &[LogRecord]) {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
+    /// Takes in the range's next records. Its hash is that of the records as they lie on the log, whoever can read them.
+    async fn add(&mut self, records: &[LogRecord]) -> Result<(), LogError> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
+        let mut translated = self.translated(records).await?;
         self.first_at.get_or_insert_with(Instant::now);
         let start = self.offsets.as_ref().map_or(first.offset, |offsets| offsets.start);
         self.offsets = Some(start..last.offset + 1);
@@ -136,17 +178,32 @@ impl Collector {
         for record in records {
             self.bytes += record.size();
             self.content.update(&record.value);
-            self.fold.add(record);
+            if self.left_out.offsets.binary_search(&record.offset).is_ok() {
+                self.left_out.letters.add(record, DropReason::RejectedByStore, REFUSED);
+            } else if let Some(value) = translated.remove(&record.offset) {
+                self.fold.add(&LogRecord { value, ..record.clone() });
+            } else {
+                self.fold.add(record);
+            }
+        }
+        Ok(())
+    }
+
+    /// The values of records that another version wrote, as this one writes them, by offset.
+    async fn translated(&self, records: &[LogRecord]) -> Result<FxHashMap<u64, Bytes>, LogError> {
+        match &self.schemas {
+            Some(schemas) => schemas.translate(self.topic, records).await,
+            None => Ok(FxHashMap::default()),
         }
     }
 
     fn finish(self) -> Option<Collected> {
         let (offsets, content_hash) = (self.offsets?, self.content.digest());
-        let (records, fold) = (self.records as u64, self.fold);
-        Some(if fold.doubts().is_empty() {
-            Collected::Batch(Batch { offsets, content_hash, records, folded: fold.finish() })
+        let (records, fold, left_out) = (self.records as u64, self.fold, self.left_out);
+        Some(if fold.doubts().is_none() {
+            Collected::Batch(left_out.complete(offsets, content_hash, records, fold.finish()))
         } else {
-            Collected::Doubtful(DoubtfulBatch { offsets, content_hash, records, fold })
+            Collected::Doubtful(DoubtfulBatch { offsets, content_hash, records, fold, left_out })
         })
     }
 }

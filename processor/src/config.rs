@@ -23,11 +23,27 @@ pub struct ProcessorConfig {
     pub announcement_ttl_s: u64,
     /// Seconds to wait before writing again after the store was out of reach.
     pub outage_pause_s: u64,
-    /// Memory that the filter of known event ids takes, in bytes, for each partition of page events. It remembers the ids of
-    /// one to two weeks, and wants ten bits for each id of a week twice over; where it gets less, the store is asked more often.
-    pub event_id_filter_bytes: usize,
+    /// Seconds after which work on a partition that has heard nothing at all, neither from the log nor from the store, is given up
+    /// and begun again; and after which one that gets no further counts as stalled. Longer than all tries of an insert.
+    pub stall_timeout_s: u64,
+    /// Memory for the ids that clients choose.
+    pub id_filter_bytes: IdFilterBytes,
     /// Deduplication windows of the tables below this number of inserts are refused at start.
     pub min_deduplication_window: u64,
+}
+
+/// The most that the filter of known ids takes, in bytes, for each partition of a topic that this process works on. It remembers
+/// the ids of one to two weeks, and wants ten bits for each id of a week twice over; where it gets less, the store is asked
+/// more often. Memory that no id has touched is not taken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdFilterBytes {
+    /// Of tracked events.
+    pub events: usize,
+    /// Of page events.
+    pub page_events: usize,
+    /// Of contributions.
+    pub contributions: usize,
 }
 
 /// Why a configuration can't be used.
@@ -60,6 +76,11 @@ impl ProcessorConfig {
     /// How old an announcement may be when an insert starts.
     pub fn announcement_ttl(&self) -> Duration {
         Duration::from_secs(self.announcement_ttl_s)
+    }
+
+    /// For how long work on a partition may hear nothing.
+    pub fn stall_timeout(&self) -> Duration {
+        Duration::from_secs(self.stall_timeout_s)
     }
 
     /// The pause between tries while the store is out of reach.

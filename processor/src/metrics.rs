@@ -1,7 +1,8 @@
 //! The processor's metrics. Their help texts are their documentation.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 use tally_schemas::DropReason;
 
@@ -17,8 +18,12 @@ pub struct Metrics {
     pub store_outages: IntCounter,
     pub refused_batches: IntCounter,
     pub doubtful_ids: IntCounter,
-    pub lag: IntGaugeVec,
+    pub stalls: IntCounterVec,
     pub freshness_seconds: HistogramVec,
+    lag: IntGaugeVec,
+    partition_freshness: GaugeVec,
+    waiting: IntGaugeVec,
+    stalled: IntGaugeVec,
     drops: IntCounterVec,
 }
 
@@ -64,12 +69,34 @@ impl Metrics {
             )?,
             doubtful_ids: IntCounter::new(
                 "tally_processor_doubtful_ids_total",
-                "Page events whose id the filter took for known, so that the store was asked. Where these are many more than the \
-                 repetitions, processor.event_id_filter_bytes is too small.",
+                "Records whose id the filter took for known, so that the store was asked. Where these are many more than the \
+                 repetitions, processor.id_filter_bytes is too small.",
             )?,
-            lag: IntGaugeVec::new(
-                Opts::new("tally_processor_lag_records", "Records in the log that were not counted yet."),
-                &["topic", "partition"],
+            stalls: counters(
+                "tally_processor_stalls_total",
+                "Times the work on a partition heard nothing from log and store for processor.stall_timeout_s, and was given up and \
+                 begun again.",
+                &["topic"],
+            )?,
+            lag: gauges(
+                "tally_processor_lag_records",
+                "Records in the log that were not counted yet, of the partitions that this process works on.",
+            )?,
+            partition_freshness: GaugeVec::new(
+                Opts::new(
+                    "tally_processor_partition_freshness_seconds",
+                    "How old the newest record of a partition's last batch was when its rows could be queried, or is while they wait \
+                     for the store; 0 when everything is counted.",
+                ),
+                PARTITION,
+            )?,
+            waiting: gauges(
+                "tally_processor_waiting",
+                "Whether consumption of a partition is paused, because the store does not take what was read.",
+            )?,
+            stalled: gauges(
+                "tally_processor_partition_stalled",
+                "Whether a partition has got no further for processor.stall_timeout_s, though there is something to count.",
             )?,
             freshness_seconds: HistogramVec::new(
                 HistogramOpts::new(
@@ -85,7 +112,7 @@ impl Metrics {
                 &["reason"],
             )?,
         };
-        let collectors: [Box<dyn Collector>; 12] = [
+        let collectors: [Box<dyn Collector>; 16] = [
             Box::new(metrics.records.clone()),
             Box::new(metrics.batches.clone()),
             Box::new(metrics.replayed_batches.clone()),
@@ -95,12 +122,24 @@ impl Metrics {
             Box::new(metrics.store_outages.clone()),
             Box::new(metrics.refused_batches.clone()),
             Box::new(metrics.doubtful_ids.clone()),
+            Box::new(metrics.stalls.clone()),
             Box::new(metrics.lag.clone()),
+            Box::new(metrics.partition_freshness.clone()),
+            Box::new(metrics.waiting.clone()),
+            Box::new(metrics.stalled.clone()),
             Box::new(metrics.freshness_seconds.clone()),
             Box::new(metrics.drops.clone()),
         ];
         collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
         Ok(metrics)
+    }
+
+    /// The series of a partition that this process begins to work on.
+    pub fn of_partition(&self, topic: &'static str, partition: u32) -> PartitionSeries {
+        let series = PartitionSeries { metrics: self.clone(), topic, partition: partition.to_string() };
+        series.set_waiting(false);
+        series.set_stalled(false);
+        series
     }
 
     /// How often something was dropped for this reason.
@@ -112,6 +151,53 @@ impl Metrics {
     pub fn drop_by(&self, reason: DropReason, times: u64) {
         self.drops.with_label_values(&[reason.as_str()]).inc_by(times);
     }
+}
+
+/// What is measured of one partition; when it goes elsewhere, so do its series.
+pub struct PartitionSeries {
+    metrics: Metrics,
+    topic: &'static str,
+    partition: String,
+}
+
+impl PartitionSeries {
+    pub fn set_lag(&self, records: u64) {
+        self.metrics.lag.with_label_values(&self.labels()).set(records as i64);
+    }
+
+    pub fn set_freshness(&self, seconds: f64) {
+        self.metrics.partition_freshness.with_label_values(&self.labels()).set(seconds);
+    }
+
+    pub fn set_waiting(&self, is_waiting: bool) {
+        self.metrics.waiting.with_label_values(&self.labels()).set(is_waiting.into());
+    }
+
+    pub fn set_stalled(&self, is_stalled: bool) {
+        self.metrics.stalled.with_label_values(&self.labels()).set(is_stalled.into());
+    }
+
+    fn labels(&self) -> [&str; 2] {
+        [self.topic, &self.partition]
+    }
+}
+
+impl Drop for PartitionSeries {
+    fn drop(&mut self) {
+        let (metrics, labels) = (&self.metrics, self.labels());
+        for gauges in [&metrics.lag, &metrics.waiting, &metrics.stalled] {
+            // An error says that there was none.
+            let _ = gauges.remove_label_values(&labels);
+        }
+        let _ = metrics.partition_freshness.remove_label_values(&labels);
+    }
+}
+
+/// The labels of what is measured by partition.
+const PARTITION: &[&str] = &["topic", "partition"];
+
+fn gauges(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(Opts::new(name, help), PARTITION)
 }
 
 fn counters(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {

@@ -4,29 +4,36 @@
 //!
 //! While a batch is being written the next one is read and folded.
 
+mod progress;
+mod refusal;
+mod wait;
 mod write;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tally_eventlog::{Assignment, CommitError, LogError, PartitionReader, Position};
 use tally_schemas::DropReason;
 use tally_service::clock::Clock;
-use tally_store::{Store, StoreError};
+use tally_store::Store;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Batch, Collected, Collector};
 use crate::config::ProcessorConfig;
 use crate::fold::Folder;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PartitionSeries};
 use crate::repetitions;
 
+pub use progress::Progress;
+
+use progress::WatchedReader;
+use refusal::Resolved;
+use wait::{ask, pause};
 use write::{Announced, Written, write_once};
 
-/// How long an insert under way may go on after shutdown began.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// How many times as long as after an outage a batch that is refused as a whole waits at most.
+const MOST_PATIENCE: u32 = 32;
 
 /// Why work on a partition ended.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +67,9 @@ impl From<CommitError> for PartitionError {
     }
 }
 
-/// What the work on a partition stands on.
+/// What the work on the partitions of a topic stands on.
 #[derive(Clone)]
-pub struct PartitionContext {
+pub struct TopicContext {
     pub config: ProcessorConfig,
     pub folder: Arc<dyn Folder>,
     pub store: Store,
@@ -71,13 +78,37 @@ pub struct PartitionContext {
     pub shutdown: CancellationToken,
 }
 
+/// What the work on a partition stands on.
+pub struct PartitionContext {
+    config: ProcessorConfig,
+    folder: Arc<dyn Folder>,
+    store: Store,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+    /// What is measured of the partition.
+    pub series: Arc<PartitionSeries>,
+    pub progress: Arc<Progress>,
+}
+
+impl PartitionContext {
+    /// For work on this partition that is about to begin.
+    pub fn new(topic: &TopicContext, partition: u32) -> Self {
+        let TopicContext { config, folder, store, metrics, clock, shutdown } = topic.clone();
+        let series = Arc::new(metrics.of_partition(folder.topic(), partition));
+        Self { config, folder, store, metrics, clock, shutdown, series, progress: Arc::default() }
+    }
+}
+
 /// Works on an assigned partition until it is taken away, the log fails, or shutdown; a batch that was announced is
 /// finished first when it can be.
 pub async fn work(context: PartitionContext, assignment: Assignment) -> Result<(), PartitionError> {
     let Assignment { partition, position, reader } = assignment;
-    let mut worker = Worker { done: position.next_offset, announced: None, context, partition, reader };
+    let reader = Box::new(WatchedReader { reader, progress: Arc::clone(&context.progress) });
+    let mut worker =
+        Worker { done: position.next_offset, announced: None, has_reread: false, context, partition, reader };
     worker.prepare().await?;
-    worker.replay_pending(position.pending).await?;
+    worker.replay_pending(position.pending, position.without).await?;
     worker.run().await
 }
 
@@ -88,6 +119,8 @@ struct Worker {
     /// Everything before this offset is in the tables.
     done: u64,
     announced: Option<Announced>,
+    /// The reader went back to the announced range: what was read past it before is to be read again.
+    has_reread: bool,
 }
 
 impl Worker {
@@ -96,7 +129,11 @@ impl Worker {
         ask(context, reader.revoked(), || context.folder.prepare(&context.store, *partition)).await
     }
 
-    async fn replay_pending(&mut self, pending: Option<Range<u64>>) -> Result<(), PartitionError> {
+    async fn replay_pending(
+        &mut self,
+        pending: Option<Range<u64>>,
+        without: Vec<u64>,
+    ) -> Result<(), PartitionError> {
         let Some(range) = pending else { return Ok(()) };
         tracing::info!(
             topic = self.topic(),
@@ -104,7 +141,7 @@ impl Worker {
             ?range,
             "replaying an announced range"
         );
-        let collector = Collector::new(&*self.context.folder, self.partition);
+        let collector = Collector::new(&*self.context.folder, self.partition).leaving_out(without);
         let replayed = tokio::select! {
             replayed = collector.replay(&mut *self.reader, &range, &self.context.config) => replayed,
             () = self.context.shutdown.cancelled() => return Err(PartitionError::Interrupted),
@@ -140,17 +177,23 @@ impl Worker {
                 collected => (collected?, None),
             };
             let finished = self.finish_announced().await?;
-            if let Some(offset) = expired_to {
+            let has_reread = std::mem::take(&mut self.has_reread);
+            if has_reread {
+                self.reader.seek(self.done).await?;
+            }
+            if let Some(offset) = expired_to.filter(|_| !has_reread) {
                 self.skip_expired(offset).await?;
             }
-            match next {
+            match next.filter(|_| !has_reread) {
                 Some(collected) => {
                     let batch = self.settle(collected).await?;
+                    let batch = self.cut_to_size(batch).await?;
                     self.announce(batch).await?;
                 }
                 None if finished => self.reader.commit(&Position::at(self.done)).await?,
                 None => {}
             }
+            self.context.progress.advanced();
             self.report_lag();
         }
     }
@@ -192,12 +235,25 @@ impl Worker {
     async fn finish_announced(&mut self) -> Result<bool, PartitionError> {
         let Some(mut announced) = self.announced.take() else { return Ok(false) };
         let revoked = self.reader.revoked().clone();
+        let mut patience = 1;
         loop {
             match write_once(&self.context, self.partition, &mut announced, &revoked).await? {
                 Written::All => break,
                 Written::InPart => {
-                    self.report_lag();
-                    pause(&self.context, &revoked).await?;
+                    self.report_waiting(&announced.batch);
+                    pause(&self.context, &revoked, 1).await?;
+                }
+                Written::Refused => {
+                    self.has_reread = true;
+                    announced = match self.leave_out_refused(announced).await? {
+                        Resolved::Announced(announced) => announced,
+                        Resolved::Stuck(announced) => {
+                            self.report_waiting(&announced.batch);
+                            pause(&self.context, &revoked, patience).await?;
+                            patience = (patience * 2).min(MOST_PATIENCE);
+                            announced
+                        }
+                    };
                 }
                 Written::Stale => {
                     let at = Instant::now();
@@ -206,6 +262,7 @@ impl Worker {
                 }
             }
         }
+        self.context.series.set_waiting(false);
         self.done = announced.batch.offsets.end;
         self.report_batch(&announced.batch);
         Ok(true)
@@ -236,7 +293,8 @@ impl Worker {
     }
 
     fn pending_position(&self, batch: &Batch) -> Position {
-        Position { next_offset: self.done, pending: Some(batch.offsets.clone()) }
+        let without = batch.without.clone();
+        Position { without, ..Position::pending(self.done, batch.offsets.clone()) }
     }
 
     fn topic(&self) -> &'static str {
@@ -256,54 +314,24 @@ impl Worker {
     fn report_lag(&self) {
         if let Some(high) = self.reader.high_watermark() {
             let lag = high.saturating_sub(self.done);
-            let labels = [self.topic(), &self.partition.to_string()];
-            self.context.metrics.lag.with_label_values(&labels).set(lag as i64);
-        }
-    }
-}
-
-/// Ends some time after shutdown began.
-async fn grace_after(shutdown: &CancellationToken) {
-    shutdown.cancelled().await;
-    tokio::time::sleep(SHUTDOWN_GRACE).await;
-}
-
-/// Asks the store until it answers, however long it is out of reach.
-async fn ask<T, F>(
-    context: &PartitionContext,
-    revoked: &CancellationToken,
-    question: impl Fn() -> F,
-) -> Result<T, PartitionError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        let answer = tokio::select! {
-            answer = question() => answer,
-            () = revoked.cancelled() => return Err(PartitionError::TakenAway),
-            () = context.shutdown.cancelled() => return Err(PartitionError::Interrupted),
-        };
-        match answer {
-            Ok(answer) => return Ok(answer),
-            Err(error) => {
-                context.metrics.store_outages.inc();
-                let topic = context.folder.topic();
-                tracing::error!(topic, %error, "the store did not answer; consumption waits");
+            self.context.series.set_lag(lag);
+            if lag == 0 {
+                self.context.series.set_freshness(0.0);
             }
         }
-        pause(context, revoked).await?;
     }
-}
 
-/// Waits before the store is tried again. Ends the work when nobody wants it any more: what was announced is replayed by
-/// whoever comes next.
-async fn pause(context: &PartitionContext, revoked: &CancellationToken) -> Result<(), PartitionError> {
-    tokio::select! {
-        () = tokio::time::sleep(context.config.outage_pause()) => Ok(()),
-        () = revoked.cancelled() => Err(PartitionError::TakenAway),
-        () = context.shutdown.cancelled() => Err(PartitionError::Interrupted),
+    fn report_waiting(&self, batch: &Batch) {
+        self.report_lag();
+        if let Some(age) = write::age_of(&self.context, batch) {
+            self.context.series.set_freshness(age);
+        }
     }
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub use tests::config as test_config;

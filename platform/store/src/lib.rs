@@ -7,7 +7,7 @@ mod engine;
 mod migrate;
 mod statement;
 
-pub use client::{Compression, Insert, InsertError, Store, StoreConfig, StoreError};
+pub use client::{Compression, Insert, InsertError, LARGEST_BODY, Store, StoreConfig, StoreError};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use migrate::{MigrateError, Migration, MigrationReport};
 pub use statement::{Parameter, Statement};

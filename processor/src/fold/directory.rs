@@ -14,7 +14,7 @@ use tally_eventlog::LogRecord;
 use tally_schemas::{DropReason, topics};
 
 use super::dead_letters::{self, DeadLetters};
-use super::{Fold, Folded, Folder, TableInsert};
+use super::{Fold, Folded, Folder, RawTable, TableInsert};
 use crate::row_binary::RowWriter;
 
 const USERS: &str = "directory_users";
@@ -44,6 +44,14 @@ impl Folder for DirectoryFolder {
 
     fn tables(&self) -> &'static [&'static str] {
         &[USERS, NAMESPACES, PROJECTS, MEMBERS, COMPACTIONS, dead_letters::TABLE]
+    }
+
+    /// All of them: newer rows replace older ones, so that none of them sums up others.
+    fn raw_tables(&self) -> &'static [RawTable] {
+        const fn of(name: &'static str) -> RawTable {
+            RawTable { name, of_topic: None }
+        }
+        const { &[of(USERS), of(NAMESPACES), of(PROJECTS), of(MEMBERS), of(COMPACTIONS), dead_letters::RAW] }
     }
 
     fn start(&self, partition: u32) -> Box<dyn Fold> {

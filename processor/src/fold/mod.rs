@@ -1,13 +1,15 @@
 //! From the records of a batch to the rows of its tables. A fold is pure: the same records give the same bytes, which is
 //! what makes a replayed batch the same inserts. One file a topic.
 
+mod batch_ids;
 mod batch_rows;
 mod calendar;
 pub mod contributions;
 pub(crate) mod counters;
-mod dead_letters;
+pub(crate) mod dead_letters;
 pub mod directory;
 pub mod events;
+pub mod evolving;
 pub(crate) mod json;
 mod page_event_row;
 pub mod page_events;
@@ -16,16 +18,20 @@ mod session_parts;
 mod tracked_page_events;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rustc_hash::FxHashSet;
 use tally_eventlog::LogRecord;
+use tally_evolution::Schemas;
 use tally_schemas::DropReason;
 use tally_store::{Store, StoreError};
 
-use crate::repetitions::Doubt;
+pub(crate) use dead_letters::DeadLetters;
+
+use crate::repetitions::Doubts;
 
 /// What a topic's records become, and in which tables.
 pub trait Folder: Send + Sync {
@@ -33,21 +39,41 @@ pub trait Folder: Send + Sync {
     fn topic(&self) -> &'static str;
     /// Every table it may insert into.
     fn tables(&self) -> &'static [&'static str];
+    /// Those of them that hold what the log says, record by record. A batch's rows in them are written first; whatever else
+    /// it becomes is derived of the same records, so that no derived row is ever there without its raw ones.
+    fn raw_tables(&self) -> &'static [RawTable];
     /// Gets ready for a partition that was just assigned.
     fn prepare<'a>(&'a self, _store: &'a Store, _partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
         std::future::ready(Ok(())).boxed()
     }
+    /// Dead letters of the topic's records, none yet.
+    fn letters(&self, partition: u32) -> DeadLetters {
+        DeadLetters::new(self.topic(), partition)
+    }
+    /// What tells of the schemas of other versions, where the topic's records have schemas.
+    fn schemas(&self) -> Option<Arc<Schemas>> {
+        None
+    }
     /// A fold for a new batch of the topic's partition.
     fn start(&self, partition: u32) -> Box<dyn Fold>;
+}
+
+/// A table of raw rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawTable {
+    pub name: &'static str,
+    /// The SQL condition that is true of the topic's rows, whose columns `partition` and `offset` tell which record they come of;
+    /// `None` where the table has no such columns.
+    pub of_topic: Option<&'static str>,
 }
 
 /// The fold of one batch.
 pub trait Fold: Send {
     /// Takes in the batch's next record. Whatever can't be counted is counted as a drop and kept as a dead letter.
     fn add(&mut self, record: &LogRecord);
-    /// The events that are left out for now because they may be repetitions.
-    fn doubts(&self) -> Vec<Doubt> {
-        Vec::new()
+    /// The records that are left out for now because they may be repetitions, if there are any.
+    fn doubts(&self) -> Option<Doubts> {
+        None
     }
     /// Says which of them are repetitions, by offset; the others are taken in.
     fn settle(&mut self, _repeated: &FxHashSet<u64>) {}
@@ -79,5 +105,7 @@ pub struct TableInsert {
     pub rows: u64,
 }
 
+#[cfg(test)]
+mod retries_tests;
 #[cfg(test)]
 mod tests;

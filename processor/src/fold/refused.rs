@@ -3,8 +3,8 @@
 use tally_eventlog::LogRecord;
 use tally_schemas::{DeadLetter, DropReason, Framing, topics};
 
-use super::dead_letters::{DeadLetters, TABLE, reason_of};
-use super::{Fold, Folded, Folder};
+use super::dead_letters::{self, DeadLetters, TABLE, reason_of};
+use super::{Fold, Folded, Folder, RawTable};
 
 /// Folds the topic of dead letters.
 pub struct RefusedFolder;
@@ -16,6 +16,10 @@ impl Folder for RefusedFolder {
 
     fn tables(&self) -> &'static [&'static str] {
         &[TABLE]
+    }
+
+    fn raw_tables(&self) -> &'static [RawTable] {
+        &[dead_letters::RAW]
     }
 
     fn start(&self, partition: u32) -> Box<dyn Fold> {

@@ -2,6 +2,7 @@
 //! when told to.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +18,8 @@ use tally_store::StoreConfig;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::fold::{Fold, Folded};
+use crate::fold::{Fold, Folded, RawTable, TableInsert};
+use crate::repetitions::{ClientId, Doubts, IdTable};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
@@ -30,7 +32,11 @@ enum Entry {
 struct World {
     journal: Mutex<Vec<Entry>>,
     answers: Mutex<VecDeque<u16>>,
+    /// What it says when it is not 200.
+    excuse: Mutex<&'static str>,
     changed: Notify,
+    /// Records that were fetched.
+    fetched: AtomicU64,
 }
 
 impl World {
@@ -90,6 +96,7 @@ impl PartitionReader for FakeReader {
         }
         let end = self.end.min(self.next + limits.max_records as u64);
         let records = (self.next..end).map(record).collect();
+        self.world.fetched.fetch_add(end - self.next, Ordering::Relaxed);
         self.next = end;
         Ok(records)
     }
@@ -166,15 +173,14 @@ async fn answer(
     let token = parameters.get("insert_deduplication_token").cloned().unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
     world.write(Entry::Insert { token, body, answered });
-    let text =
-        if answered == 200 { "" } else { "Code: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)" };
+    let text = if answered == 200 { "" } else { *world.excuse.lock() };
     (StatusCode::from_u16(answered).unwrap(), text)
 }
 
 /// Like [`Concatenate`], with a doubt about the record at offset 3.
 struct Doubt;
 
-struct Doubting(Concatenated, Vec<repetitions::Doubt>);
+struct Doubting(Concatenated, Vec<ClientId>);
 
 impl Folder for Doubt {
     fn topic(&self) -> &'static str {
@@ -199,12 +205,13 @@ impl Fold for Doubting {
         self.0.add(record);
         if record.offset == 3 {
             let event_id = uuid::Uuid::from_u128(3);
-            self.1.push(repetitions::Doubt { project_id: 1, event_id, received_at: 0, offset: 3 });
+            self.1.push(ClientId { project_id: 1, event_id, received_at: 0, offset: 3 });
         }
     }
 
-    fn doubts(&self) -> Vec<repetitions::Doubt> {
-        self.1.clone()
+    fn doubts(&self) -> Option<Doubts> {
+        let table = IdTable { name: "page_event_ids", by_project: true };
+        (!self.1.is_empty()).then(|| Doubts::new(table, self.1.clone()))
     }
 
     fn finish(self: Box<Self>) -> Folded {
@@ -212,25 +219,35 @@ impl Fold for Doubting {
     }
 }
 
-/// A world with its store, and the context to work in.
-async fn world_with(change: impl FnOnce(&mut ProcessorConfig)) -> (Arc<World>, PartitionContext) {
-    let world = Arc::new(World::default());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(answer).with_state(Arc::clone(&world));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let mut config = ProcessorConfig {
+/// Small batches, and no pause after an outage.
+pub fn config() -> ProcessorConfig {
+    ProcessorConfig {
         group: "g".into(),
         batch_max_records: 3,
         batch_max_bytes: 1 << 20,
         batch_max_wait_ms: 20,
         announcement_ttl_s: 60,
         outage_pause_s: 0,
-        event_id_filter_bytes: 1 << 16,
+        stall_timeout_s: 60,
+        id_filter_bytes: crate::IdFilterBytes {
+            events: 1 << 16,
+            page_events: 1 << 16,
+            contributions: 1 << 16,
+        },
         min_deduplication_window: 0,
-    };
+    }
+}
+
+/// A world with its store, and the context to work in.
+async fn world_with(change: impl FnOnce(&mut ProcessorConfig)) -> (Arc<World>, TopicContext) {
+    let world = Arc::new(World::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer).with_state(Arc::clone(&world));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut config = config();
     change(&mut config);
-    let context = PartitionContext {
+    let context = TopicContext {
         config,
         folder: Arc::new(Concatenate),
         store: Store::new(StoreConfig { tries: 1, ..StoreConfig::new(url) }),
@@ -263,7 +280,7 @@ fn assignment_from(
 }
 
 fn pending(next_offset: u64, range: Range<u64>) -> Entry {
-    Entry::Commit(Position { next_offset, pending: Some(range) })
+    Entry::Commit(Position::pending(next_offset, range))
 }
 
 fn insert(range: Range<u64>, answered: u16) -> Entry {
@@ -278,7 +295,7 @@ fn insert(range: Range<u64>, answered: u16) -> Entry {
 async fn a_range_is_announced_then_inserted_then_done() {
     let (world, context) = world_with(|_| {}).await;
     let (assignment, revoked) = assignment(&world, Position::at(0), 5);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(5)))).await;
     revoked.cancel();
     assert!(matches!(working.await.unwrap(), Err(PartitionError::TakenAway)));
@@ -300,7 +317,7 @@ async fn the_store_is_asked_about_doubts_when_all_before_is_written_and_nothing_
     // The first insert fails, and so does the question.
     world.answers.lock().extend([503, 503, 200, 503]);
     let (assignment, _revoked) = assignment(&world, Position::at(0), 5);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     let is_question = |entry: &Entry| matches!(entry, Entry::Insert { token, .. } if token.is_empty());
     world.wait_for(|journal| journal.iter().filter(|entry| is_question(entry)).count() > 1).await;
     working.abort();
@@ -312,9 +329,9 @@ async fn the_store_is_asked_about_doubts_when_all_before_is_written_and_nothing_
 #[tokio::test]
 async fn a_pending_range_is_replayed_with_its_own_boundaries_first() {
     let (world, context) = world_with(|_| {}).await;
-    let found = Position { next_offset: 1, pending: Some(1..6) };
+    let found = Position::pending(1, 1..6);
     let (assignment, _revoked) = assignment(&world, found, 8);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(8)))).await;
     working.abort();
     // The range is longer than a batch would be now: boundaries come from the announcement, not from the settings.
@@ -330,7 +347,7 @@ async fn an_outage_is_waited_out_with_the_same_bytes_and_token() {
     let metrics = context.metrics.clone();
     world.answers.lock().extend([500, 500]);
     let (assignment, _revoked) = assignment(&world, Position::at(0), 3);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(3)))).await;
     working.abort();
     assert_eq!(metrics.store_outages.get(), 2);
@@ -348,7 +365,7 @@ async fn an_outage_is_waited_out_with_the_same_bytes_and_token() {
 async fn an_announcement_that_has_grown_old_is_made_again_before_the_next_insert() {
     let (world, context) = world_with(|config| config.announcement_ttl_s = 0).await;
     let (assignment, _revoked) = assignment(&world, Position::at(0), 3);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.len() >= 4).await;
     working.abort();
     // With no life at all an announcement is always too old: it is made again and again, and nothing is inserted.
@@ -360,11 +377,11 @@ async fn a_partition_taken_away_during_an_outage_is_left_pending() {
     let (world, context) = world_with(|config| config.outage_pause_s = 3600).await;
     world.answers.lock().push_back(500);
     let (assignment, revoked) = assignment(&world, Position::at(0), 3);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.contains(&insert(0..3, 500))).await;
     revoked.cancel();
     assert!(matches!(working.await.unwrap(), Err(PartitionError::TakenAway)));
-    assert_eq!(world.commits(), [Position { next_offset: 0, pending: Some(0..3) }]);
+    assert_eq!(world.commits(), [Position::pending(0, 0..3)]);
 }
 
 #[tokio::test]
@@ -372,7 +389,7 @@ async fn shutdown_finishes_the_announced_batch() {
     let (world, context) = world_with(|config| config.batch_max_records = 1).await;
     let shutdown = context.shutdown.clone();
     let (assignment, _revoked) = assignment(&world, Position::at(0), 1000);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.iter().any(|entry| matches!(entry, Entry::Insert { .. }))).await;
     shutdown.cancel();
     working.await.unwrap().unwrap();
@@ -386,7 +403,7 @@ async fn records_that_expired_before_they_were_counted_are_skipped_and_said() {
     let (world, context) = world_with(|_| {}).await;
     let metrics = context.metrics.clone();
     let (assignment, _revoked) = assignment_from(&world, Position::at(0), 4, 6);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(6)))).await;
     working.abort();
     let expected =
@@ -398,13 +415,43 @@ async fn records_that_expired_before_they_were_counted_are_skipped_and_said() {
 #[tokio::test]
 async fn a_pending_range_that_expired_in_part_is_not_written_again() {
     let (world, context) = world_with(|_| {}).await;
-    let found = Position { next_offset: 1, pending: Some(1..6) };
+    let found = Position::pending(1, 1..6);
     let (assignment, _revoked) = assignment_from(&world, found, 3, 8);
-    let working = tokio::spawn(work(context, assignment));
+    let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
     world.wait_for(|journal| journal.last() == Some(&Entry::Commit(Position::at(8)))).await;
     working.abort();
     assert_eq!(
         world.journal.lock()[..3],
         [Entry::Commit(Position::at(6)), pending(6, 6..8), insert(6..8, 200)]
     );
+}
+
+#[tokio::test]
+async fn whatever_ails_the_store_is_waited_out_and_what_is_read_meanwhile_is_bounded() {
+    let ailments = [
+        "Code: 252. DB::Exception: Too many parts (3001). Merges are slower than inserts. (TOO_MANY_PARTS)",
+        "Code: 241. DB::Exception: (total) memory limit exceeded: would use 2.01 GiB. (MEMORY_LIMIT_EXCEEDED)",
+        "Code: 242. DB::Exception: Table is in readonly mode (TABLE_IS_READ_ONLY)",
+        "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)",
+        "Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space. (NOT_ENOUGH_SPACE)",
+        "Code: 159. DB::Exception: Timeout exceeded (TIMEOUT_EXCEEDED)",
+        "Code: 60. DB::Exception: Table tally.t does not exist. (UNKNOWN_TABLE)",
+        "Code: 516. DB::Exception: Authentication failed (AUTHENTICATION_FAILED)",
+        "",
+    ];
+    for ailment in ailments {
+        let (world, context) = world_with(|_| {}).await;
+        *world.excuse.lock() = ailment;
+        world.answers.lock().extend([503; 6]);
+        let (assignment, _revoked) = assignment(&world, Position::at(0), 3_000);
+        let working = tokio::spawn(work(PartitionContext::new(&context, 7), assignment));
+        world.wait_for(|journal| journal.contains(&insert(0..3, 200))).await;
+        let fetched = world.fetched.load(Ordering::Relaxed);
+        assert!(fetched <= 9, "{fetched} records were read while the store was away: {ailment}");
+        assert_eq!(
+            world.journal.lock()[1..8],
+            [vec![insert(0..3, 503); 6], vec![insert(0..3, 200)]].concat()
+        );
+        working.abort();
+    }
 }

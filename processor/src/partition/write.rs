@@ -6,7 +6,9 @@ use tally_store::{Insert, InsertError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{PartitionContext, PartitionError, grace_after};
+use super::refusal::withdraw;
+use super::wait::grace_after;
+use super::{PartitionContext, PartitionError};
 use crate::batch::Batch;
 use crate::fold::{RawTable, TableInsert};
 
@@ -17,7 +19,11 @@ const CONCURRENT_INSERTS: usize = 4;
 pub struct Announced {
     pub batch: Batch,
     /// Raw rows that are not written yet. None of the others is sent before all of these are in the tables.
-    raw: Vec<TableInsert>,
+    pub raw: Vec<TableInsert>,
+    /// Whether rows of what is left out may be there, from a try that did not leave it out.
+    may_hold_refused: bool,
+    /// Dead letters of what is left out, which may be more than at an earlier try as long as not all raw rows are written.
+    letters: Vec<TableInsert>,
     derived: Vec<TableInsert>,
     pub at: Instant,
 }
@@ -27,7 +33,12 @@ impl Announced {
     pub fn new(batch: Batch, raw_tables: &[RawTable], at: Instant) -> Self {
         let is_raw = |insert: &TableInsert| raw_tables.iter().any(|table| table.name == insert.table);
         let (raw, derived) = batch.folded.inserts.iter().cloned().partition(is_raw);
-        Self { batch, raw, derived, at }
+        let (letters, may_hold_refused) = (batch.letters.clone(), !batch.without.is_empty());
+        Self { batch, raw, may_hold_refused, letters, derived, at }
+    }
+
+    fn is_written(&self) -> bool {
+        !self.may_hold_refused && [&self.raw, &self.letters, &self.derived].into_iter().all(Vec::is_empty)
     }
 }
 
@@ -38,6 +49,8 @@ pub enum Written {
     All,
     /// The store did not take some of it.
     InPart,
+    /// It takes some of the raw rows never. None of what is derived of them was sent.
+    Refused,
     /// Time went by without all of it written: it must be announced again before more of it is.
     Stale,
 }
@@ -51,7 +64,7 @@ pub async fn write_once(
     announced: &mut Announced,
     revoked: &CancellationToken,
 ) -> Result<Written, PartitionError> {
-    if announced.raw.is_empty() && announced.derived.is_empty() {
+    if announced.is_written() {
         return Ok(Written::All);
     }
     if announced.at.elapsed() >= context.config.announcement_ttl() {
@@ -62,28 +75,37 @@ pub async fn write_once(
         () = revoked.cancelled() => return Err(PartitionError::TakenAway),
         () = grace_after(&context.shutdown) => return Err(PartitionError::Interrupted),
     };
-    if let Some(error) = failed {
-        report_failure(context, partition, &error);
-        return Ok(Written::InPart);
-    }
-    report_freshness(context, &announced.batch);
-    Ok(Written::All)
+    let Err(error) = failed else {
+        report_freshness(context, &announced.batch);
+        return Ok(Written::All);
+    };
+    report_failure(context, partition, &error);
+    let is_refused = matches!(error, InsertError::Rejected { .. }) && !announced.raw.is_empty();
+    Ok(if is_refused { Written::Refused } else { Written::InPart })
 }
 
-/// Sends each insert that is not written yet; the first error, if any.
+/// Sends each insert that is not written yet.
 async fn send_unwritten(
     context: &PartitionContext,
     partition: u32,
     announced: &mut Announced,
-) -> Option<InsertError> {
-    let Batch { offsets, content_hash, .. } = &announced.batch;
+) -> Result<(), InsertError> {
+    let Batch { offsets, content_hash, without, .. } = &announced.batch;
     let start_before = announced.at + context.config.announcement_ttl();
     let topic = context.folder.topic();
     let prefix = format!("{topic}:{partition}:{}-{}:{content_hash:016x}", offsets.start, offsets.end);
-    let failed = send_all(context, &prefix, start_before, &mut announced.raw).await;
-    if failed.is_some() {
-        return failed;
+    send_all(context, &prefix, start_before, &mut announced.raw).await?;
+    if announced.may_hold_refused {
+        let withdrawn = withdraw(&context.store, context.folder.raw_tables(), partition, without).await;
+        context.progress.answered();
+        withdrawn.map_err(|error| InsertError::Outage {
+            table: "what holds rows that are left out".to_owned(),
+            tries: 1,
+            message: error.to_string(),
+        })?;
+        announced.may_hold_refused = false;
     }
+    send_all(context, &format!("{prefix}:left out"), start_before, &mut announced.letters).await?;
     send_all(context, &prefix, start_before, &mut announced.derived).await
 }
 
@@ -93,7 +115,7 @@ async fn send_all(
     token_prefix: &str,
     start_before: Instant,
     inserts: &mut Vec<TableInsert>,
-) -> Option<InsertError> {
+) -> Result<(), InsertError> {
     let outcomes: Vec<(TableInsert, Result<(), InsertError>)> = stream::iter(std::mem::take(inserts))
         .map(|insert| async {
             let token = format!("{token_prefix}:{}", insert.month);
@@ -107,10 +129,14 @@ async fn send_all(
     for (insert, outcome) in outcomes {
         if let Err(error) = outcome {
             inserts.push(insert);
-            first_error.get_or_insert(error);
+            // What is refused tells more than what only failed, and all others were tried.
+            let is_refused = matches!(error, InsertError::Rejected { .. });
+            if first_error.is_none() || is_refused {
+                first_error = Some(error);
+            }
         }
     }
-    first_error
+    first_error.map_or(Ok(()), Err)
 }
 
 fn report_failure(context: &PartitionContext, partition: u32, error: &InsertError) {
@@ -130,11 +156,16 @@ fn report_failure(context: &PartitionContext, partition: u32, error: &InsertErro
 
 /// From ingest's acceptance of the newest record to now, when its rows can be queried.
 fn report_freshness(context: &PartitionContext, batch: &Batch) {
-    if let Some(received_at) = batch.folded.newest_received_at {
-        let age_ms = context.clock.now().as_millisecond() - received_at;
-        let freshness = context.metrics.freshness_seconds.with_label_values(&[context.folder.topic()]);
-        freshness.observe(age_ms.max(0) as f64 / 1000.0);
+    if let Some(age) = age_of(context, batch) {
+        context.metrics.freshness_seconds.with_label_values(&[context.folder.topic()]).observe(age);
+        context.series.set_freshness(age);
     }
+}
+
+/// How long ago ingest accepted the batch's newest record, in seconds.
+pub fn age_of(context: &PartitionContext, batch: &Batch) -> Option<f64> {
+    let age_ms = context.clock.now().as_millisecond() - batch.folded.newest_received_at?;
+    Some(age_ms.max(0) as f64 / 1000.0)
 }
 
 async fn send(
@@ -151,10 +182,11 @@ async fn send(
         token,
         start_before: Some(start_before.into_std()),
     };
-    context.store.insert(&request).await?;
+    let outcome = context.store.insert(&request).await;
+    context.progress.answered();
+    outcome?;
     let labels = [insert.table];
     context.metrics.insert_seconds.with_label_values(&labels).observe(started.elapsed().as_secs_f64());
     context.metrics.inserted_rows.with_label_values(&labels).inc_by(insert.rows);
     Ok(())
 }
-

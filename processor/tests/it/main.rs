@@ -4,6 +4,7 @@
 
 #[path = "../../../tests/harness/engine.rs"]
 mod engine;
+mod poison;
 mod recount;
 mod repetitions;
 mod sessions;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use tally_eventlog::embedded::{EmbeddedConfig, EmbeddedLog};
 use tally_eventlog::{EventLog, Record, TopicSpec};
-use tally_processor::{Metrics, ProcessorConfig, ProcessorDeps, serve};
+use tally_processor::{IdFilterBytes, Metrics, ProcessorConfig, ProcessorDeps, serve};
 use tally_schemas::{Definitions, DropReason, Framings, Increment, PageEvent, TrackedEvent, topics};
 use tally_service::clock::system_clock;
 use tally_store::Store;
@@ -18,7 +18,7 @@ use crate::tables::{rows, with_tables};
 const NOV_20_2026: i64 = 1_795_132_800_000;
 const DAY_MS: i64 = 86_400_000;
 
-fn config() -> ProcessorConfig {
+pub fn config() -> ProcessorConfig {
     ProcessorConfig {
         group: "tally-processor".to_owned(),
         batch_max_records: 50,
@@ -26,8 +26,9 @@ fn config() -> ProcessorConfig {
         batch_max_wait_ms: 20,
         announcement_ttl_s: 45,
         outage_pause_s: 1,
+        stall_timeout_s: 60,
         // One block for both generations: nearly every id is in doubt.
-        event_id_filter_bytes: 1,
+        id_filter_bytes: IdFilterBytes { events: 1, page_events: 1, contributions: 1 },
         min_deduplication_window: 1_000,
     }
 }

@@ -82,10 +82,7 @@ async fn appends_until_killed() {
     let mut reader = consumer.next_assignment().await.expect("assigned").reader;
     let committing = tokio::spawn(async move {
         for next in 1.. {
-            reader
-                .commit(&Position { next_offset: next, pending: Some(next..next + 5) })
-                .await
-                .expect("committed");
+            reader.commit(&Position::pending(next, next..next + 5)).await.expect("committed");
             say(&format!("committed {next}"));
         }
     });
@@ -251,7 +248,7 @@ async fn records_that_a_group_has_yet_to_read_are_kept_past_their_age() {
             log.append(TOPIC, vec![old(value)]).await.pop().expect("a result").expect("appended");
         }
         assert_eq!(log.run_retention(), Ok(0), "the group has joined and read nothing");
-        reader.commit(&Position { next_offset: 2, pending: Some(1..2) }).await.expect("committed");
+        reader.commit(&Position::pending(2, 1..2)).await.expect("committed");
         assert_eq!(tokio::task::block_in_place(|| log.run_retention()), Ok(1), "a pending range is needed");
     }
     // Without the group in the process, too.

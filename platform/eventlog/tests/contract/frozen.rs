@@ -19,7 +19,7 @@ async fn joins_and_commits_late() {
     let log = KafkaLog::connect(kafka_config(brokers.to_owned())).expect("a log");
     let mut consumer = log.join(group, topic).await.expect("joined");
     let mut reader = consumer.next_assignment().await.expect("assigned").reader;
-    reader.commit(&Position { next_offset: 0, pending: Some(0..1) }).await.expect("committed");
+    reader.commit(&Position::pending(0, 0..1)).await.expect("committed");
     say("state assigned");
     // Blocks on purpose: the commit follows right after the thaw, before anything else could be noticed.
     std::io::stdin().lock().read_line(&mut String::new()).expect("a word");
@@ -49,7 +49,7 @@ pub async fn a_frozen_member_is_fenced_by_the_brokers(subject: &Subject) {
     let mut consumer = log.join(&group, &topic).await.expect("joined");
     let taken = tokio::time::timeout(DEADLINE, consumer.next_assignment()).await.expect("in time");
     let mut taken = taken.expect("assigned");
-    let pending = Position { next_offset: 0, pending: Some(0..1) };
+    let pending = Position::pending(0, 0..1);
     assert_eq!(taken.position, pending);
     // The word is there before the thaw, so that the commit is the first thing to happen.
     child.stdin.take().expect("piped").write_all(b"go\n").expect("told");

@@ -95,10 +95,11 @@ pub async fn a_position_with_its_pending_range_survives_a_restart(subject: &Subj
     let topic = subject.topic(&log, 1).await;
     append(&log, &topic, (0..10).map(|number| number.to_string())).await;
     let positions = [
-        Position { next_offset: 0, pending: Some(0..4) },
+        Position::pending(0, 0..4),
         Position::at(4),
-        Position { next_offset: 4, pending: Some(4..9) },
-        Position { next_offset: 0, pending: None },
+        Position::pending(4, 4..9),
+        Position { without: vec![5, 8], ..Position::pending(4, 4..9) },
+        Position::at(0),
     ];
     let mut log = Some(log);
     for position in positions {
@@ -133,7 +134,7 @@ pub async fn a_commit_after_revocation_is_refused(subject: &Subject) {
     append(&log, &topic, ["a".to_owned(), "b".to_owned()]).await;
     let mut first = log.join(&group, &topic).await.expect("joined");
     let mut held = next(&mut first).await;
-    held.reader.commit(&Position { next_offset: 0, pending: Some(0..1) }).await.expect("committed");
+    held.reader.commit(&Position::pending(0, 0..1)).await.expect("committed");
     drop(first);
     revoked(&held).await;
     let late = held.reader.commit(&Position::at(2)).await;
@@ -142,7 +143,7 @@ pub async fn a_commit_after_revocation_is_refused(subject: &Subject) {
     drop(held);
 
     let mut second = log.join(&group, &topic).await.expect("joined");
-    assert_eq!(next(&mut second).await.position, Position { next_offset: 0, pending: Some(0..1) });
+    assert_eq!(next(&mut second).await.position, Position::pending(0, 0..1));
 }
 
 pub async fn a_partition_is_given_on_only_after_its_reader_let_go(subject: &Subject) {
@@ -172,10 +173,10 @@ pub async fn a_reader_that_does_not_let_go_is_cut_off(subject: &Subject) {
     drop(first);
     let mut second = log.join(&group, &topic).await.expect("joined");
     let mut taken = next(&mut second).await;
-    taken.reader.commit(&Position { next_offset: 0, pending: Some(0..1) }).await.expect("committed");
+    taken.reader.commit(&Position::pending(0, 0..1)).await.expect("committed");
     assert!(stuck.reader.commit(&Position::at(1)).await.is_err());
     drop(taken);
-    assert_eq!(next(&mut second).await.position, Position { next_offset: 0, pending: Some(0..1) });
+    assert_eq!(next(&mut second).await.position, Position::pending(0, 0..1));
 }
 
 pub async fn a_dropped_reader_has_its_partition_offered_again(subject: &Subject) {
@@ -185,12 +186,12 @@ pub async fn a_dropped_reader_has_its_partition_offered_again(subject: &Subject)
     let mut consumer = log.join(&unique("group"), &topic).await.expect("joined");
     let mut assignment = next(&mut consumer).await;
     assert_eq!(read(&mut assignment.reader, 5).await.len(), 5);
-    assignment.reader.commit(&Position { next_offset: 2, pending: Some(2..4) }).await.expect("committed");
+    assignment.reader.commit(&Position::pending(2, 2..4)).await.expect("committed");
     let token = assignment.reader.revoked().clone();
     drop(assignment);
     assert!(token.is_cancelled(), "whoever works on it still is told");
     let mut again = next(&mut consumer).await;
-    assert_eq!(again.position, Position { next_offset: 2, pending: Some(2..4) });
+    assert_eq!(again.position, Position::pending(2, 2..4));
     let records = read(&mut again.reader, 3).await;
     assert_eq!(records.iter().map(|record| record.offset).collect::<Vec<_>>(), [2, 3, 4]);
 }

@@ -21,8 +21,8 @@ const PIECE: usize = 1 << 20;
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// The largest body, in bytes.
-const LARGEST_BODY: usize = 64 << 20;
+/// The largest body of an insert, in bytes: more might not be one block.
+pub const LARGEST_BODY: usize = 64 << 20;
 
 /// A block is cut at a number of rows; no body has as many, as a row takes a byte at least. Smaller blocks are put
 /// together up to both minima. A token covers one block of a partition: a second one would not be recognised.
@@ -91,7 +91,7 @@ impl Insert<'_> {
     }
 }
 
-fn quoted(identifier: &str) -> String {
+pub(super) fn quoted(identifier: &str) -> String {
     format!("`{}`", identifier.replace('\\', "\\\\").replace('`', "\\`"))
 }
 

@@ -11,9 +11,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
+use self::insert::quoted;
 pub use self::{
     errors::StoreError,
-    insert::{Insert, InsertError},
+    insert::{Insert, InsertError, LARGEST_BODY},
 };
 
 /// Shorter than any keep-alive of ClickHouse, so that a pooled connection is never one that it is just closing.
@@ -106,6 +107,20 @@ impl Store {
         let answer = self.client.query("SELECT 1").fetch_one::<u8>();
         let answer = tokio::time::timeout(self.config.connect_timeout, answer).await;
         answer.map_err(|_| StoreError::timeout())?.map(drop).map_err(StoreError::from)
+    }
+
+    /// Runs a statement as it is, without placeholders, and waits for its end.
+    pub async fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.execute(&self.client, sql).await
+    }
+
+    /// What a statement that creates, changes or drops a table says after the table's name, so that all servers of the cluster
+    /// do; nothing for a single node.
+    pub fn on_cluster(&self) -> String {
+        self.config
+            .cluster
+            .as_ref()
+            .map_or_else(String::new, |cluster| format!(" ON CLUSTER {}", quoted(cluster)))
     }
 
     /// Runs a statement as it is, without placeholders.
