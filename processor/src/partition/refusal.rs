@@ -13,7 +13,7 @@ use tally_store::{Store, StoreError};
 
 use super::wait::{ask, unless_ended};
 use super::{Announced, PartitionError, Worker};
-use crate::batch::{Batch, Collector};
+use crate::batch::{Batch, Collector, translated};
 use crate::fold::RawTable;
 use crate::poison::{Probe, Verdict};
 
@@ -203,9 +203,22 @@ impl Worker {
             // The last record of a range may be gone from a compacted topic.
             if read_to >= end || (in_vain > 0 && read_to >= offsets.end) || in_vain > MOST_IN_VAIN {
                 neighbours.retain(|record| record.offset < end);
-                return Ok((records, neighbours));
+                return Ok((self.readable(records).await?, self.readable(neighbours).await?));
             }
         }
+    }
+
+    /// The records as they are folded, those of other versions as this one writes them.
+    async fn readable(&mut self, mut records: Vec<LogRecord>) -> Result<Vec<LogRecord>, LogError> {
+        let folder = &self.context.folder;
+        let schemas = folder.schemas();
+        let mut translated = translated(schemas.as_deref(), folder.topic(), &records).await?;
+        for record in &mut records {
+            if let Some(value) = translated.remove(&record.offset) {
+                record.value = value;
+            }
+        }
+        Ok(records)
     }
 
     async fn judge(

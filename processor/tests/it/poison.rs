@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tally_eventlog::{EventLog, Record};
+use tally_evolution::Schemas;
 use tally_processor::{Metrics, ProcessorConfig, ProcessorDeps, serve};
 use tally_schemas::{Definitions, DropReason, Framings, Increment, TrackedEvent, topics};
 use tally_service::clock::system_clock;
@@ -54,6 +55,7 @@ impl Processor {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
         let deps = ProcessorDeps {
+            schemas: Arc::new(Schemas::new(Arc::clone(log), Framings::default(), "")),
             log: Arc::clone(log),
             store: store.clone(),
             definitions: Arc::new(Definitions::built_in()),
