@@ -167,9 +167,7 @@ impl Drainer {
         if let Some(sending) = self.progress.sending {
             return Ok(sending);
         }
-        // What the disk was tried with has neither records nor a topic.
-        let partitions =
-            if chunk.records.is_empty() { 1 } else { self.shared.partitions(&chunk.topic).await? };
+        let partitions = self.shared.partitions(&chunk.topic).await?;
         self.turn = self.turn.wrapping_add(1);
         Ok(Sending { to: chunk.end, partitions, keyless: self.turn % partitions })
     }
@@ -294,8 +292,15 @@ impl Shared {
     }
 
     pub(super) async fn partitions(&self, topic: &str) -> Result<u32, Failure> {
+        if let Some(known) = self.partitions.lock().get(topic) {
+            return Ok(*known);
+        }
         match timeout(self.config.append_timeout, self.log.watermarks(topic)).await {
-            Ok(Ok(reach)) => Ok((reach.len() as u32).max(1)),
+            Ok(Ok(reach)) => {
+                let partitions = (reach.len() as u32).max(1);
+                self.partitions.lock().insert(topic.to_owned(), partitions);
+                Ok(partitions)
+            }
             Ok(Err(error)) => Err(Failure::Log(error.to_string())),
             Err(_) => Err(Failure::Log("the log does not tell how many partitions it has".to_owned())),
         }

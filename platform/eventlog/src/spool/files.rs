@@ -168,6 +168,15 @@ impl Files {
         freed
     }
 
+    /// Whether the disk takes so many bytes. Blocks.
+    pub(super) fn try_room(&self, bytes: u64) -> io::Result<()> {
+        let path = self.directory.join("room");
+        let file = File::create(&path)?;
+        let written = file.write_all_at(&vec![0; bytes as usize], 0).and_then(|()| file.sync_data());
+        fs::remove_file(&path)?;
+        written
+    }
+
     /// Keeps an entry that the log refuses for good where it is found again. Blocks.
     pub(super) fn set_aside(&self, entry: &Entry) -> io::Result<PathBuf> {
         let path = self.directory.join("refused");

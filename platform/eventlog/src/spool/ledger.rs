@@ -1,7 +1,7 @@
 //! What the spool holds and how it fares: the one place where room is given out and where metrics and readiness look.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -17,8 +17,8 @@ pub(super) struct Ledger {
     /// On disk, drained entries of files that are still there included, and on the way to it.
     used: AtomicU64,
     waiting: Mutex<Waiting>,
-    /// Why the last write failed.
-    broken: Mutex<Option<String>>,
+    /// Whether the last write failed.
+    broken: AtomicBool,
     pub(super) metrics: Metrics,
     /// Wakes whoever drains.
     pub(super) appended: Notify,
@@ -26,7 +26,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(max_bytes: u64, used: u64, waiting: Waiting, metrics: Metrics) -> Self {
-        let (used, broken) = (AtomicU64::new(used), Mutex::default());
+        let (used, broken) = (AtomicU64::new(used), AtomicBool::new(false));
         let ledger =
             Self { max_bytes, used, waiting: Mutex::new(waiting), broken, metrics, appended: Notify::new() };
         ledger.metrics.show_waiting(&waiting);
@@ -49,7 +49,7 @@ impl Ledger {
         match written {
             Ok(()) => {
                 self.metrics.spooled.inc_by(records);
-                *self.broken.lock() = None;
+                self.mended();
                 self.change(|waiting| {
                     waiting.records += records;
                     waiting.bytes += bytes;
@@ -57,9 +57,9 @@ impl Ledger {
                 });
                 self.appended.notify_one();
             }
-            Err(error) => {
+            Err(_) => {
                 self.free(bytes);
-                *self.broken.lock() = Some(error.to_string());
+                self.broken.store(true, Ordering::Release);
             }
         }
     }
@@ -91,14 +91,22 @@ impl Ledger {
         *self.waiting.lock()
     }
 
-    /// Why the last write failed, unless one has succeeded since.
-    pub(super) fn broken(&self) -> Option<String> {
-        self.broken.lock().clone()
+    /// Whether the last write failed, and nobody has found the disk to be in order since.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn mended(&self) {
+        self.broken.store(false, Ordering::Release);
     }
 
     /// Whether there is room for more.
     pub(super) fn is_full(&self) -> bool {
-        let spare = SPARE_BYTES.min(self.max_bytes / 8);
-        self.used.load(Ordering::Acquire) + spare > self.max_bytes
+        self.used.load(Ordering::Acquire) + self.spare_bytes() > self.max_bytes
+    }
+
+    /// Room that has to be there for the spool to count as ready.
+    pub(super) fn spare_bytes(&self) -> u64 {
+        SPARE_BYTES.min(self.max_bytes / 8)
     }
 }

@@ -21,6 +21,7 @@ mod search;
 mod upstream;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -100,6 +101,8 @@ struct Shared {
     files: Arc<Files>,
     ledger: Arc<Ledger>,
     link: Link,
+    /// How many partitions each topic has, as far as the log was asked.
+    partitions: Mutex<BTreeMap<String, u32>>,
 }
 
 impl SpoolingLog {
@@ -122,7 +125,8 @@ impl SpoolingLog {
                 "records of an earlier run wait in the spool"
             );
         }
-        let shared = Arc::new(Shared { config, log, files, ledger, link: Link::default() });
+        let (link, partitions) = (Link::default(), Mutex::default());
+        let shared = Arc::new(Shared { config, log, files, ledger, link, partitions });
         let drainer = Drainer::new(Arc::clone(&shared), found.progress_file, found.progress);
         Ok(Self { shared, jobs: Some(jobs), writer: Some(writer), drainer: Mutex::new(Some(drainer)) })
     }
@@ -180,13 +184,20 @@ impl SpoolingLog {
         }
     }
 
-    /// Whether the spool would take records. A failed one is tried again, as it may be that nobody else does.
+    /// Whether the spool would take records. One that has failed is tried again, as it may be that nobody else does.
     async fn check_room(&self) -> Result<(), AppendError> {
-        let ledger = &self.shared.ledger;
+        let Shared { ledger, files, .. } = &*self.shared;
         if ledger.is_full() {
             return Err(full());
         }
-        if ledger.broken().is_some() { self.spool("", Vec::new()).await } else { Ok(()) }
+        if ledger.is_broken() {
+            let (files, bytes) = (Arc::clone(files), ledger.spare_bytes());
+            let tried = tokio::task::spawn_blocking(move || files.try_room(bytes)).await;
+            let tried = tried.map_err(std::io::Error::other).flatten();
+            tried.map_err(|error| AppendError::Unavailable(format!("the spool can't write: {error}")))?;
+            ledger.mended();
+        }
+        Ok(())
     }
 
     /// Offers records to the log. Those that it has not confirmed come back with what is known of them.
@@ -261,6 +272,9 @@ impl SpoolingLog {
 
     /// Returns once the records are on disk.
     async fn spool(&self, topic: &str, records: Vec<Spooled>) -> Result<(), AppendError> {
+        if records.is_empty() {
+            return Ok(());
+        }
         let count = records.len() as u64;
         let spooled = self.write(Entry { topic: topic.to_owned(), spooled_at: self.now(), records }).await;
         if let Err(error) = &spooled {

@@ -12,6 +12,7 @@ mod frozen;
 mod groups;
 mod outage;
 mod secure;
+mod spool;
 mod static_members;
 mod subject;
 mod tails;
