@@ -13,7 +13,7 @@ TALLY := $(CARGO_TARGET_DIR)/release/tally
 DATA ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench build setup setup-engine setup-clients lint
+.PHONY: help run demo test oracle bench build setup setup-engine setup-clients lint
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,11 @@ demo: build setup-engine  ## start Tally, send five weeks of events for a minute
 
 test: build setup  ## everything this machine can test; says what it left out (TALLY_REQUIRE=all: nothing may be)
 	@tests/run
+
+oracle: setup  ## 2,000,000 events through 200 faults on Kafka, and half of that on the embedded log; for an hour or so
+	cargo build --release --workspace --locked --bin tally
+	TALLY_ORACLE_EVENTS=$(or $(TALLY_ORACLE_EVENTS),2000000) TALLY_ORACLE_FAULTS=$(or $(TALLY_ORACLE_FAULTS),200) \
+	  cargo test --release --workspace --locked --test oracle -- --nocapture --test-threads=1
 
 bench: build setup-engine  ## CPU-seconds per million events, freshness and storage, latency of dashboards, as tables
 	@benches/run

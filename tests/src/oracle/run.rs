@@ -122,6 +122,7 @@ impl Setup {
             now: self.now.to_string(),
             store: topology.store_url(),
             query: topology.query_url(),
+            settings: topology.command_settings(),
         };
         judge.judge().await
     }

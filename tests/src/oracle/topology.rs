@@ -170,6 +170,17 @@ impl Topology {
         format!("http://127.0.0.1:{}", self.store_port)
     }
 
+    /// The settings under which commands work on what the processes have, past all proxies.
+    pub fn command_settings(&self) -> Vec<String> {
+        let mut settings = self.common.clone();
+        settings.push(format!("store.url={}", self.store_url()));
+        settings.push(match &self.kafka {
+            Some(kafka) => format!("kafka.bootstrap_servers={}", kafka.address),
+            None => format!("standalone.data_dir={}", self.folder.join("standalone").display()),
+        });
+        settings
+    }
+
     /// Where pings are asked for.
     pub fn query_url(&self) -> String {
         match &self.query {
@@ -333,6 +344,9 @@ fn on_kafka_settings(partitions: u32) -> Vec<String> {
         "log_storage.kind=kafka".to_owned(),
         format!("log_storage.partitions={partitions}"),
         format!("kafka.session_timeout_s={}", SESSION_TIMEOUT.as_secs()),
+        "kafka.append_timeout_s=2".to_owned(),
+        // No proxy holds anything back for longer once its weather has cleared.
+        "spool.settle_s=3".to_owned(),
     ]
 }
 

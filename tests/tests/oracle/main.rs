@@ -7,6 +7,8 @@
 //! that is sent; when things happen is the machine's).
 
 mod chaos;
+mod planted;
+mod zombie;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,8 +62,9 @@ async fn nothing_is_lost_and_nothing_doubled_on_the_embedded_log() -> Result<()>
     let faults = setting("TALLY_ORACLE_FAULTS", 40) / 2;
     let schedule = fault::draw(setup.seed, faults, &topology.field(1));
     println!("ready after {:?}", started.elapsed());
-    let (verdict, _) = setup.play(&topology, &schedule).await?;
+    let (verdict, ledger) = setup.play(&topology, &schedule).await?;
     println!("{faults} faults in {:?}\n{verdict}\n{:?}", started.elapsed(), topology.surprises());
+    planted::the_judge_finds_it(&setup, &topology, &ledger).await?;
     drop(topology);
     setup.remove()
 }
