@@ -3,6 +3,7 @@
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     core::Collector,
+    proto::{Metric, MetricFamily},
 };
 use tally_schemas::DropReason;
 
@@ -142,6 +143,19 @@ impl Metrics {
         series
     }
 
+    /// How counting goes, for whoever asks whether the process is ready. A store that is away does not take that from it: a
+    /// restart would change nothing.
+    pub fn condition(&self) -> String {
+        let conditions = [("waiting for the store", &self.waiting), ("stalled", &self.stalled)];
+        let told: Vec<String> = conditions
+            .into_iter()
+            .map(|(condition, gauges)| (condition, partitions_of(gauges)))
+            .filter(|(_, partitions)| !partitions.is_empty())
+            .map(|(condition, partitions)| format!("{condition}: {}", partitions.join(", ")))
+            .collect();
+        if told.is_empty() { "ok".to_owned() } else { told.join("; ") }
+    }
+
     /// How often something was dropped for this reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.with_label_values(&[reason.as_str()]).get()
@@ -193,6 +207,20 @@ impl Drop for PartitionSeries {
     }
 }
 
+/// Where a gauge is set, as `topic/partition`.
+fn partitions_of(gauges: &IntGaugeVec) -> Vec<String> {
+    let families = gauges.collect();
+    let is_set = |metric: &&Metric| metric.get_gauge().get_value() > 0.0;
+    let name = |metric: &Metric| {
+        let [topic, partition] = ["topic", "partition"].map(|name| {
+            let label = metric.get_label().iter().find(|label| label.name() == name);
+            label.map_or("", |label| label.value()).to_owned()
+        });
+        format!("{topic}/{partition}")
+    };
+    families.iter().flat_map(MetricFamily::get_metric).filter(is_set).map(name).collect()
+}
+
 /// The labels of what is measured by partition.
 const PARTITION: &[&str] = &["topic", "partition"];
 
@@ -202,4 +230,29 @@ fn gauges(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
 
 fn counters(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
     IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_condition_names_partitions_that_wait_or_are_stalled_while_they_are_worked_on() {
+        let metrics = Metrics::register(&Registry::new()).expect("nothing is registered yet");
+        assert_eq!(metrics.condition(), "ok");
+        let (first, second) =
+            (metrics.of_partition("tally.events", 0), metrics.of_partition("tally.events", 3));
+        first.set_waiting(true);
+        second.set_waiting(true);
+        second.set_stalled(true);
+        assert_eq!(
+            metrics.condition(),
+            "waiting for the store: tally.events/0, tally.events/3; stalled: tally.events/3"
+        );
+        second.set_waiting(false);
+        drop(first);
+        assert_eq!(metrics.condition(), "stalled: tally.events/3");
+        drop(second);
+        assert_eq!(metrics.condition(), "ok");
+    }
 }
