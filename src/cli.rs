@@ -56,6 +56,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Makes counters and all else that is derived anew out of the raw rows; processors are held off meanwhile
     Rebuild(RebuildArgs),
+    /// Puts back rows that the tables have lost while the log still has their records, and rebuilds those days
+    Replay(ReplayArgs),
     /// Recounts the sessions of product analytics from the raw page events
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -175,9 +177,30 @@ pub struct VerifyArgs {
     pub config: ConfigArgs,
     #[command(flatten)]
     pub days: DayArgs,
+    /// Look for records of the log without rows, too; reads all of the log
+    #[arg(long)]
+    pub log: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The topic: tally.events, tally.page_events, tally.contributions
+    #[arg(long)]
+    pub topic: String,
+    /// One partition of it [default: all]
+    #[arg(long)]
+    pub partition: Option<u32>,
+    /// The first offset [default: the first that the log has]
+    #[arg(long, value_name = "OFFSET", default_value_t = 0, hide_default_value = true)]
+    pub from: u64,
+    /// The last offset [default: the last that was counted]
+    #[arg(long, value_name = "OFFSET", default_value_t = u64::MAX, hide_default_value = true)]
+    pub to: u64,
 }
 
 #[derive(Args)]

@@ -62,6 +62,7 @@ async fn serve(command: Command) -> Result<ExitCode> {
         Command::Ping(args) => Box::pin(commands::ping::run(args)).await,
         Command::Collect(args) => commands::collect::run(args).await,
         Command::Rebuild(args) => Box::pin(commands::rebuild::run(args)).await,
+        Command::Replay(args) => Box::pin(commands::replay::run(args)).await,
         Command::Verify(args) => return Box::pin(commands::verify::run(args)).await,
         Command::DeadLetters(command) => return Box::pin(commands::dead_letters::run(command)).await,
         Command::Sessions(command) => commands::sessions::run(command).await,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tally_eventlog::EventLog;
-use tally_processor::recount::{Days, Recount, Selection, rebuild, verify};
+use tally_eventlog::{Assignment, EventLog};
+use tally_processor::recount::{
+    Days, Recount, Selection, Source, Stretch, raw_topic, rebuild, replay, verify,
+};
 use tally_schemas::{Definitions, Framings, Matcher, topics};
 use tally_store::Store;
 use tokio::sync::{Mutex, mpsc};
@@ -15,7 +17,7 @@ use uuid::Uuid;
 
 use crate::cli::ConfigArgs;
 use crate::commands::standalone::open_store;
-use crate::holding::{check_held, hold_processors_off};
+use crate::holding::{Held, check_held, hold_processors_off};
 use crate::processing::Processing;
 use crate::{control, open, registry};
 
@@ -27,9 +29,25 @@ const COUNTED: [&str; 3] = [topics::EVENTS, topics::PAGE_EVENTS, topics::CONTRIB
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Where the derived tables are not what the raw rows amount to.
-    Verify { days: Days },
+    Verify {
+        days: Days,
+        /// Compare with the log, too.
+        log: bool,
+    },
     /// Make derived tables anew.
     Rebuild { days: Days, what: What },
+    /// Put back raw rows that the log still has the records of.
+    Replay(Offsets),
+}
+
+/// Records of a topic; without a partition, of all of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Offsets {
+    pub topic: String,
+    pub partition: Option<u32>,
+    pub from: u64,
+    /// The last one.
+    pub to: u64,
 }
 
 /// What is made anew.
@@ -78,38 +96,100 @@ impl Recounting {
         let _turn = self.turn.lock().await;
         let matcher = Matcher::new(&self.definitions);
         match task {
-            Task::Verify { days } => verified(&self.store, &matcher, days, progress).await,
+            Task::Verify { days, log } => {
+                let source = Source { log: Arc::clone(&self.log), framings: self.framings };
+                verified(&self.store, &matcher, days, log.then_some(&source), progress).await
+            }
             Task::Rebuild { days, what } => {
                 let selection = selection(&self.definitions, &matcher, what)?;
-                self.alone(progress, async || {
+                self.alone(progress, async |_| {
                     let recount = recount(&self.store, &matcher, days, progress);
                     Ok(serde_json::to_string(&rebuild(&recount, &selection).await?)?)
+                })
+                .await
+            }
+            Task::Replay(offsets) => {
+                self.alone(progress, async |counted| {
+                    let stretches = self.stretches(&offsets, &counted).await?;
+                    let recount = recount(&self.store, &matcher, Days::ALL, progress);
+                    let replayed = replay(&recount, &*self.log, self.framings, &stretches).await?;
+                    Ok(serde_json::to_string(&replayed)?)
                 })
                 .await
             }
         }
     }
 
+    /// What is asked for, as far as the log has it and it was counted.
+    async fn stretches(&self, offsets: &Offsets, counted: &[Counted]) -> Result<Vec<Stretch>> {
+        let Some(topic) = raw_topic(&offsets.topic) else {
+            bail!("{} can't be replayed; these can: {}", offsets.topic, COUNTED.join(", "));
+        };
+        let watermarks = self.log.watermarks(topic.name).await?;
+        let is_meant = |place: &&Counted| {
+            place.topic == topic.name && offsets.partition.is_none_or(|only| only == place.partition)
+        };
+        let stretch = |&Counted { partition, end, .. }: &Counted| {
+            let low = watermarks.get(partition as usize).map_or(0, |marks| marks.low);
+            let offsets = offsets.from.max(low)..offsets.to.saturating_add(1).min(end);
+            Stretch { topic, partition, offsets }
+        };
+        let stretches: Vec<Stretch> = counted.iter().filter(is_meant).map(stretch).collect();
+        if stretches.is_empty() {
+            bail!("{} has no such partition", topic.name);
+        }
+        Ok(stretches)
+    }
+
     /// Does work that no processor may write beside.
-    async fn alone<T>(&self, progress: Progress<'_>, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
+    async fn alone<T>(
+        &self,
+        progress: Progress<'_>,
+        work: impl AsyncFnOnce(Vec<Counted>) -> Result<T>,
+    ) -> Result<T> {
         progress("holding processors off".to_owned());
         let _held_off = match &self.processing {
             Some(processing) => Some(processing.hold_off().await?),
             None => None,
         };
         let mut held = hold_processors_off(&self.group, &*self.log, &COUNTED).await?;
-        let outcome = work().await?;
+        let outcome = work(counted(&held)).await?;
         check_held(&mut held).await.context("the tables may lack what was written meanwhile")?;
         Ok(outcome)
     }
+}
+
+/// How far a partition was counted.
+struct Counted {
+    topic: &'static str,
+    partition: u32,
+    end: u64,
+}
+
+fn counted(held: &Held) -> Vec<Counted> {
+    let of_topic = |(topic, (_, assignments)): (&'static str, &(_, Vec<Assignment>))| {
+        let counted = |assignment: &Assignment| Counted {
+            topic,
+            partition: assignment.partition,
+            end: assignment.position.next_offset,
+        };
+        assignments.iter().map(counted).collect::<Vec<_>>()
+    };
+    COUNTED.into_iter().zip(held).flat_map(of_topic).collect()
 }
 
 fn recount<'a>(store: &'a Store, matcher: &'a Matcher, days: Days, progress: Progress<'a>) -> Recount<'a> {
     Recount { store, matcher, days, run: Uuid::new_v4().simple().to_string(), progress }
 }
 
-async fn verified(store: &Store, matcher: &Matcher, days: Days, progress: Progress<'_>) -> Result<String> {
-    let report = verify(&recount(store, matcher, days, progress)).await?;
+async fn verified(
+    store: &Store,
+    matcher: &Matcher,
+    days: Days,
+    log: Option<&Source>,
+    progress: Progress<'_>,
+) -> Result<String> {
+    let report = verify(&recount(store, matcher, days, progress), log).await?;
     Ok(serde_json::to_string(&report)?)
 }
 
@@ -163,8 +243,8 @@ pub async fn send(args: &ConfigArgs, task: Task) -> Result<String> {
     let definitions = open::definitions(&config)?;
     let (engine, store) = open_store(&mut config).await.context("can't open the tables")?;
     let outcome = async {
-        if let Task::Verify { days } = task {
-            return verified(&store, &Matcher::new(&definitions), days, &progress).await;
+        if let Task::Verify { days, log: false } = task {
+            return verified(&store, &Matcher::new(&definitions), days, None, &progress).await;
         }
         let recounting = Recounting {
             store: store.clone(),

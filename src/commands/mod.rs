@@ -7,6 +7,7 @@ pub mod directory;
 pub mod migrate;
 pub mod ping;
 pub mod rebuild;
+pub mod replay;
 pub mod services;
 pub mod sessions;
 pub mod standalone;

@@ -10,7 +10,7 @@ use crate::recounting::{self, Task};
 
 /// Runs `tally verify`; fails when there are differences.
 pub async fn run(args: VerifyArgs) -> Result<ExitCode> {
-    let task = Task::Verify { days: args.days.days() };
+    let task = Task::Verify { days: args.days.days(), log: args.log };
     let report: Report = serde_json::from_str(&recounting::send(&args.config, task).await?)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -21,11 +21,7 @@ pub async fn run(args: VerifyArgs) -> Result<ExitCode> {
 }
 
 fn text(report: &Report) -> String {
-    let mut text: String = report.differences.iter().map(line).collect();
-    let unlisted = report.count - report.differences.len() as u64;
-    if unlisted > 0 {
-        text += &format!("and {unlisted} more\n");
-    }
+    let text: String = report.differences.iter().map(line).collect();
     text + &format!("{} differences\n", report.count)
 }
 

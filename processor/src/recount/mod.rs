@@ -4,9 +4,12 @@
 mod compare;
 mod derived;
 mod fold;
+mod lost;
+mod missing;
 mod properties;
 mod raw;
 mod rebuild;
+mod replay;
 mod staging;
 mod verify;
 
@@ -14,11 +17,14 @@ use std::ops::RangeInclusive;
 
 use jiff::civil::{Date, date};
 use serde::{Deserialize, Serialize};
+use tally_eventlog::LogError;
 use tally_schemas::Matcher;
 use tally_store::{InsertError, Store, StoreError};
 
 pub use compare::Difference;
+pub use lost::Source;
 pub use rebuild::{Rebuilt, Selection, rebuild};
+pub use replay::{Replayed, Stretch, raw_topic, replay};
 pub use verify::{Report, verify};
 
 /// Days, both ends included.
@@ -72,6 +78,8 @@ pub enum RecountError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Insert(#[from] InsertError),
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A row of `events` that no version of Tally has written.
     #[error("the properties of a raw event can't be read: {0}")]
     Properties(#[from] serde_json::Error),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::compare::{self, Difference, Found, Sides};
 use super::derived::{DERIVED, Derived};
+use super::lost::{self, Source};
 use super::rebuild::{Selection, fill, known_counters, today};
 use super::staging::Staging;
 use super::{Days, Recount, RecountError, raw};
@@ -39,17 +40,22 @@ impl Report {
     }
 }
 
-/// Compares every derived table with the raw rows, and looks for what is twice among these.
-pub async fn verify(recount: &Recount<'_>) -> Result<Report, RecountError> {
+/// Compares every derived table with the raw rows, and looks for what is twice among these, and for what is missing of them
+/// that `log` still has. With a log, all days of it are looked at.
+pub async fn verify(recount: &Recount<'_>, log: Option<&Source>) -> Result<Report, RecountError> {
     let staging = Staging::begin(recount.store, &recount.run).await?;
-    let outcome = compare_all(recount, &staging).await;
+    let outcome = compare_all(recount, log, &staging).await;
     let ended = staging.end().await;
     let report = outcome?;
     ended?;
     Ok(report)
 }
 
-async fn compare_all(recount: &Recount<'_>, staging: &Staging<'_>) -> Result<Report, RecountError> {
+async fn compare_all(
+    recount: &Recount<'_>,
+    log: Option<&Source>,
+    staging: &Staging<'_>,
+) -> Result<Report, RecountError> {
     let tell = recount.progress;
     tell("looking at the tables as they are".to_owned());
     let today = today(recount.store).await?;
@@ -70,6 +76,11 @@ async fn compare_all(recount: &Recount<'_>, staging: &Staging<'_>) -> Result<Rep
     tell("looking for what is twice".to_owned());
     for found in raw::check(recount.store, &recount.days).await? {
         report.add(found);
+    }
+    if let Some(log) = log {
+        for found in lost::check(recount, log).await? {
+            report.add(found);
+        }
     }
     Ok(report)
 }

@@ -105,7 +105,7 @@ async fn counted(log: &Arc<dyn EventLog>, store: &Store) {
 }
 
 async fn verified(store: &Store, days: Days) -> Report {
-    verify(&recount(store, &Matcher::new(&Definitions::built_in()), days)).await.unwrap()
+    verify(&recount(store, &Matcher::new(&Definitions::built_in()), days), None).await.unwrap()
 }
 
 async fn rebuilt(store: &Store, days: Days, selection: &Selection) -> Rebuilt {
