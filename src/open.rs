@@ -99,6 +99,10 @@ pub async fn log_with_upstream(config: &Config) -> Result<(Arc<dyn EventLog>, Op
     }
     let directory = tally_directory::log::topic(topics::DIRECTORY);
     log.ensure_topic(&directory).await.context("can't make the directory's topic")?;
+    log.ensure_topic(&tally_evolution::topic()).await.context("can't make the topic of schemas")?;
+    tally_evolution::publish(&*log, Timestamp::now().as_millisecond())
+        .await
+        .context("can't publish the schemas of this version's records")?;
     Ok((log, upstream))
 }
 

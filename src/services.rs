@@ -12,6 +12,7 @@ use tally_collect::{Collector, Dependencies as CollectorDependencies};
 use tally_directory::Directory;
 use tally_eventlog::spool::{SpoolingLog, Upstream};
 use tally_eventlog::{EventLog, Intake};
+use tally_evolution::Schemas;
 use tally_ingest::{Dependencies as IngestDependencies, Ingest};
 use tally_internal::{Dependencies as InternalDependencies, InternalState};
 use tally_ping::http::HttpState;
@@ -36,9 +37,9 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Config;
+use crate::dead_letters::Replaying;
 use crate::processing::Processing;
 use crate::recounting::Recounting;
-use crate::dead_letters::Replaying;
 use crate::{models, open, registry};
 
 /// How long readiness waits for the directory where a spool can stand in for the log.
@@ -225,6 +226,7 @@ impl Process {
         let dependencies = ForwardDependencies {
             log: Arc::clone(log),
             framing: self.framings.tracked_event,
+            schemas: self.schemas(log),
             clock: Arc::clone(&self.clock),
             registry: self.registry.clone(),
         };
@@ -305,19 +307,29 @@ impl Process {
         Ok(collector)
     }
 
+    /// What tells of the schemas of other versions.
+    fn schemas(&self, log: &Arc<dyn EventLog>) -> Arc<Schemas> {
+        let url = &self.config.schema_registry.url;
+        Arc::new(Schemas::new(Arc::clone(log), self.framings, url))
+    }
+
     /// The processor, and its work, to run beside serving.
     pub fn processor(
-        &self,
+        &mut self,
         log: Arc<dyn EventLog>,
         store: Store,
         definitions: Arc<Definitions>,
     ) -> Result<(Processing, impl Future<Output = Result<()>> + Send + use<>)> {
+        let metrics = Metrics::register(&self.registry)?;
+        let measured = metrics.clone();
+        self.health.add_telling("processor", move || std::future::ready(Ok(measured.condition())));
         let deps = ProcessorDeps {
+            schemas: self.schemas(&log),
             log,
             store,
             definitions,
             framings: self.framings,
-            metrics: Metrics::register(&self.registry)?,
+            metrics,
             clock: Arc::clone(&self.clock),
         };
         let config = self.config.processor.clone();

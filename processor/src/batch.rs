@@ -170,7 +170,7 @@ impl Collector {
     /// Takes in the range's next records. Its hash is that of the records as they lie on the log, whoever can read them.
     async fn add(&mut self, records: &[LogRecord]) -> Result<(), LogError> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
-        let mut translated = self.translated(records).await?;
+        let mut translated = translated(self.schemas.as_deref(), self.topic, records).await?;
         self.first_at.get_or_insert_with(Instant::now);
         let start = self.offsets.as_ref().map_or(first.offset, |offsets| offsets.start);
         self.offsets = Some(start..last.offset + 1);
@@ -189,14 +189,6 @@ impl Collector {
         Ok(())
     }
 
-    /// The values of records that another version wrote, as this one writes them, by offset.
-    async fn translated(&self, records: &[LogRecord]) -> Result<FxHashMap<u64, Bytes>, LogError> {
-        match &self.schemas {
-            Some(schemas) => schemas.translate(self.topic, records).await,
-            None => Ok(FxHashMap::default()),
-        }
-    }
-
     fn finish(self) -> Option<Collected> {
         let (offsets, content_hash) = (self.offsets?, self.content.digest());
         let (records, fold, left_out) = (self.records as u64, self.fold, self.left_out);
@@ -205,5 +197,17 @@ impl Collector {
         } else {
             Collected::Doubtful(DoubtfulBatch { offsets, content_hash, records, fold, left_out })
         })
+    }
+}
+
+/// The values of records that another version wrote, as this one writes them, by offset.
+pub async fn translated(
+    schemas: Option<&Schemas>,
+    topic: &str,
+    records: &[LogRecord],
+) -> Result<FxHashMap<u64, Bytes>, LogError> {
+    match schemas {
+        Some(schemas) => schemas.translate(topic, records).await,
+        None => Ok(FxHashMap::default()),
     }
 }

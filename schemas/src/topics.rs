@@ -10,3 +10,5 @@ pub const DEAD_LETTERS: &str = "tally.dead_letters";
 pub const DIRECTORY: &str = "tally.directory";
 /// Page events of product analytics, one Avro `PageEvent` a record.
 pub const PAGE_EVENTS: &str = "tally.page_events";
+/// The schemas that records are written with, in Avro's JSON form, by their fingerprints. One partition, compacted.
+pub const SCHEMAS: &str = "tally.schemas";

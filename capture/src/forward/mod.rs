@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tally_eventlog::{EventLog, GroupConsumer, LogError};
+use tally_evolution::Schemas;
 use tally_schemas::{Framing, topics};
 use tally_service::clock::Clock;
 use tokio::task::JoinSet;
@@ -35,6 +36,8 @@ pub struct ForwardDependencies {
     pub log: Arc<dyn EventLog>,
     /// How tracked events name their schema.
     pub framing: Framing,
+    /// What tells of the schemas of other versions.
+    pub schemas: Arc<Schemas>,
     pub clock: Arc<dyn Clock>,
     /// Where forwarding's metrics are registered.
     pub registry: Registry,
@@ -62,6 +65,7 @@ struct Inner {
     config: ForwardConfig,
     log: Arc<dyn EventLog>,
     framing: Framing,
+    schemas: Arc<Schemas>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     collector: Box<dyn Collector>,
@@ -87,9 +91,9 @@ impl Forwarder {
         dependencies: ForwardDependencies,
         collector: Box<dyn Collector>,
     ) -> Result<Self, ForwardError> {
-        let ForwardDependencies { log, framing, clock, registry } = dependencies;
+        let ForwardDependencies { log, framing, schemas, clock, registry } = dependencies;
         let metrics = Metrics::new(&registry)?;
-        Ok(Self(Arc::new(Inner { config: config.clone(), log, framing, clock, metrics, collector })))
+        Ok(Self(Arc::new(Inner { config: config.clone(), log, framing, schemas, clock, metrics, collector })))
     }
 
     /// Forwards until `shutdown`. Failures of the log and of the collector are waited out.

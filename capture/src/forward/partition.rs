@@ -118,8 +118,12 @@ impl Worker {
     async fn forward(&mut self, records: Vec<LogRecord>) -> Result<(), Ended> {
         let Some(last) = records.last() else { return self.commit_when_idle().await };
         let next = last.offset + 1;
-        let outgoing: Vec<Outgoing> =
-            records.into_iter().filter_map(|record| self.outgoing(record)).collect();
+        let mut translated = self.inner.schemas.translate(topics::EVENTS, &records).await?;
+        let readable = records.into_iter().map(|record| match translated.remove(&record.offset) {
+            Some(value) => LogRecord { value, ..record },
+            None => record,
+        });
+        let outgoing: Vec<Outgoing> = readable.filter_map(|record| self.outgoing(record)).collect();
         let is_idle = outgoing.is_empty();
         for request in requests(outgoing, self.inner.config.max_events, self.inner.config.max_bytes) {
             let end = request.last().map_or(next, |last| last.record.offset + 1);

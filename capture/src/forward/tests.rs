@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tally_eventlog::embedded::{EmbeddedConfig, EmbeddedLog};
 use tally_eventlog::{FetchLimits, Record, TopicSpec};
+use tally_evolution::Schemas;
 use tally_schemas::dead_letter::Origin;
-use tally_schemas::{DeadLetter, DropReason, Increment, PropertyValue, TrackedEvent};
+use tally_schemas::{DeadLetter, DropReason, Framings, Increment, PropertyValue, TrackedEvent};
 use tally_service::clock::FixedClock;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -124,8 +125,10 @@ impl World {
     }
 
     fn start(&self, collector: &FakeCollector) -> Running {
+        let log = Arc::clone(&self.log) as Arc<dyn EventLog>;
         let dependencies = ForwardDependencies {
-            log: Arc::clone(&self.log) as Arc<dyn EventLog>,
+            schemas: Arc::new(Schemas::new(Arc::clone(&log), Framings::default(), "")),
+            log,
             framing: Framing::SingleObject,
             clock: Arc::new(FixedClock(now())),
             registry: Registry::new(),
@@ -324,8 +327,10 @@ async fn an_answer_counts_by_its_status_and_private_addresses_only_where_they_ar
 fn without_a_collector_nothing_is_forwarded() {
     let folder = tempfile::tempdir().unwrap();
     let log = EmbeddedLog::open(EmbeddedConfig::new(folder.path())).unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log);
     let dependencies = ForwardDependencies {
-        log: Arc::new(log),
+        schemas: Arc::new(Schemas::new(Arc::clone(&log), Framings::default(), "")),
+        log,
         framing: Framing::SingleObject,
         clock: Arc::new(FixedClock(now())),
         registry: Registry::new(),

@@ -1,21 +1,31 @@
 //! Contribution events: each becomes a row that the Events API lists by its author, the same row once more in the table
-//! that lists projects, and the mark that its author has contributed to its project.
+//! that lists projects, and the mark that its author has contributed to its project. One whose id came before is counted as a
+//! repetition and otherwise left out.
 
 use std::collections::BTreeMap;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use tally_eventlog::LogRecord;
 use tally_schemas::contribution::{Note, PushData, WikiPage};
 use tally_schemas::{Contribution, DropReason, Framing, topics};
+use tally_store::{Store, StoreError};
 
+use super::batch_ids::{BatchIds, Known};
 use super::batch_rows::BatchRows;
 use super::calendar::day_of;
-use super::{Fold, Folded, Folder, TableInsert, dead_letters};
+use super::{DeadLetters, Fold, Folded, Folder, RawTable, TableInsert, dead_letters};
+use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters};
 use crate::row_binary::RowWriter;
 
 const CONTRIBUTIONS: &str = "contributions";
 const PROJECT_CONTRIBUTIONS: &str = "project_contributions";
 const CONTRIBUTION_PROJECTS: &str = "contribution_projects";
+
+/// A retry may come with another token: an id is one whoever sends it.
+pub(crate) const IDS: IdTable = IdTable { name: "contribution_ids", by_project: false };
 
 /// Of both tables that hold contributions.
 const COLUMNS: &[&str] = &[
@@ -43,11 +53,13 @@ const COLUMNS: &[&str] = &[
 /// Folds the topic of contribution events.
 pub struct ContributionsFolder {
     framing: Framing,
+    filters: PartitionFilters,
 }
 
 impl ContributionsFolder {
-    pub fn new(framing: Framing) -> Self {
-        Self { framing }
+    /// `filter_bytes` is what the filter of a partition's ids may take.
+    pub fn new(framing: Framing, filter_bytes: usize) -> Self {
+        Self { framing, filters: PartitionFilters::new(IDS, filter_bytes) }
     }
 }
 
@@ -57,12 +69,27 @@ impl Folder for ContributionsFolder {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &[CONTRIBUTIONS, PROJECT_CONTRIBUTIONS, CONTRIBUTION_PROJECTS, dead_letters::TABLE]
+        &[CONTRIBUTIONS, PROJECT_CONTRIBUTIONS, CONTRIBUTION_PROJECTS, IDS.name, dead_letters::TABLE]
+    }
+
+    fn raw_tables(&self) -> &'static [RawTable] {
+        &[RawTable { name: CONTRIBUTIONS, of_topic: Some("true") }, dead_letters::RAW]
+    }
+
+    fn prepare<'a>(&'a self, store: &'a Store, partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.filters.load(store, partition).boxed()
+    }
+
+    fn letters(&self, partition: u32) -> DeadLetters {
+        let mut letters = DeadLetters::new(self.topic(), partition);
+        letters.set_framing(self.framing);
+        letters
     }
 
     fn start(&self, partition: u32) -> Box<dyn Fold> {
-        let rows = BatchRows::new(self.topic(), partition, CONTRIBUTIONS, COLUMNS);
-        Box::new(ContributionsFold { framing: self.framing, rows, by_project: BTreeMap::new() })
+        let rows = BatchRows::new(self.topic(), partition, CONTRIBUTIONS, COLUMNS).with_framing(self.framing);
+        let ids = BatchIds::new(&self.filters, partition);
+        Box::new(ContributionsFold { framing: self.framing, rows, by_project: BTreeMap::new(), ids })
     }
 }
 
@@ -71,6 +98,14 @@ struct ContributionsFold {
     rows: BatchRows,
     /// What happened in projects, by month.
     by_project: BTreeMap<u32, InProjects>,
+    ids: BatchIds<Places>,
+}
+
+/// Where the rows of a contribution that is held would have been written.
+struct Places {
+    day: u16,
+    row_at: usize,
+    project_row_at: usize,
 }
 
 #[derive(Default)]
@@ -86,27 +121,93 @@ impl Fold for ContributionsFold {
             Ok(contribution) => contribution,
             Err(error) => return self.rows.set_aside_unreadable(record, &error),
         };
-        match day_of(contribution.created_at) {
-            Some(day) => self.add_contribution(record, &contribution, day),
-            None => self.rows.set_aside(record, DropReason::Invalid, "created_at is outside of 1970 to 2149"),
+        let Some(day) = day_of(contribution.created_at) else {
+            return self.rows.set_aside(record, DropReason::Invalid, "created_at is outside of 1970 to 2149");
+        };
+        if !contribution.client_event_id {
+            return self.add_contribution(record.offset, &contribution, day);
+        }
+        if day_of(contribution.received_at).is_none() {
+            return self.rows.set_aside(
+                record,
+                DropReason::Invalid,
+                "received_at is outside of 1970 to 2149",
+            );
+        }
+        let id = ClientId {
+            project_id: 0,
+            event_id: contribution.event_id,
+            received_at: contribution.received_at,
+            offset: record.offset,
+        };
+        match self.ids.meet(&id) {
+            Known::New => self.add_contribution(record.offset, &contribution, day),
+            Known::Repeated => self.rows.drop_by(DropReason::Duplicate, 1),
+            Known::Perhaps => {
+                let row_at = self.rows.row(day, contribution.received_at).position();
+                let project_row_at = self.in_projects(day).rows.position();
+                self.ids.hold(record, id, Places { day, row_at, project_row_at });
+            }
+        }
+    }
+
+    fn doubts(&self) -> Option<Doubts> {
+        self.ids.doubts()
+    }
+
+    fn settle(&mut self, repeated: &FxHashSet<u64>) {
+        let settled = self.ids.settle(repeated);
+        self.rows.drop_by(DropReason::Duplicate, settled.repetitions);
+        let mut rows: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+        let mut project_rows: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+        for (record, places) in settled.new {
+            let contribution = Contribution::decode_framed(self.framing, &record.value);
+            let contribution = contribution.expect("the record was read when it was held");
+            let month = self.rows.month_of(places.day);
+            let row = row(self.rows.partition, record.offset, &contribution);
+            if let Some(project_id) = project_of(&contribution) {
+                self.in_projects(places.day).note(project_id, &contribution);
+                project_rows.entry(month).or_default().push((places.project_row_at, row.clone()));
+            }
+            rows.entry(month).or_default().push((places.row_at, row));
+        }
+        self.rows.interleave(rows);
+        for (month, rows) in project_rows {
+            let in_projects = self.by_project.entry(month).or_default();
+            in_projects.rows = std::mem::take(&mut in_projects.rows).interleaved(rows);
         }
     }
 
     fn finish(self: Box<Self>) -> Folded {
-        self.rows.finish(inserts(self.by_project))
+        let others = inserts(self.by_project).into_iter().chain(self.ids.finish()).collect();
+        self.rows.finish(others)
     }
 }
 
 impl ContributionsFold {
-    fn add_contribution(&mut self, record: &LogRecord, contribution: &Contribution, day: u16) {
-        let row = row(self.rows.partition, record.offset, contribution);
+    fn add_contribution(&mut self, offset: u64, contribution: &Contribution, day: u16) {
+        let row = row(self.rows.partition, offset, contribution);
         self.rows.row(day, contribution.received_at).append(&row);
-        let Some(project_id) = contribution.project_id.filter(|id| *id != 0) else { return };
-        let in_projects = self.by_project.entry(self.rows.month_of(day)).or_default();
+        let Some(project_id) = project_of(contribution) else { return };
+        let in_projects = self.in_projects(day);
         in_projects.rows.append(&row);
-        let latest = in_projects.latest.entry((contribution.author_id, project_id)).or_insert(i64::MIN);
+        in_projects.note(project_id, contribution);
+    }
+
+    fn in_projects(&mut self, day: u16) -> &mut InProjects {
+        self.by_project.entry(self.rows.month_of(day)).or_default()
+    }
+}
+
+impl InProjects {
+    fn note(&mut self, project_id: i64, contribution: &Contribution) {
+        let latest = self.latest.entry((contribution.author_id, project_id)).or_insert(i64::MIN);
         *latest = contribution.created_at.max(*latest);
     }
+}
+
+fn project_of(contribution: &Contribution) -> Option<i64> {
+    contribution.project_id.filter(|id| *id != 0)
 }
 
 fn inserts(by_project: BTreeMap<u32, InProjects>) -> Vec<TableInsert> {
@@ -123,7 +224,8 @@ fn inserts(by_project: BTreeMap<u32, InProjects>) -> Vec<TableInsert> {
             projects.into_insert(CONTRIBUTION_PROJECTS, &["author_id", "project_id", "latest"], month),
         ]
     };
-    by_project.into_iter().flat_map(of_month).collect()
+    let by_project = by_project.into_iter().filter(|(_, in_projects)| !in_projects.rows.is_empty());
+    by_project.flat_map(of_month).collect()
 }
 
 fn row(partition: u32, offset: u64, contribution: &Contribution) -> RowWriter {

@@ -3,7 +3,7 @@
 
 mod batch_ids;
 mod batch_rows;
-mod calendar;
+pub(crate) mod calendar;
 pub mod contributions;
 pub(crate) mod counters;
 pub(crate) mod dead_letters;

@@ -25,7 +25,7 @@ fn folder() -> EventsFolder {
     let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
     let names = LegacyNames::load(&[format!("{package}/src/fold/fixtures/legacy_names.yml")]).unwrap();
     let definitions = Definitions::built_in().with_legacy_names(names);
-    EventsFolder::new(Matcher::new(&definitions), Framing::SingleObject)
+    EventsFolder::new(Matcher::new(&definitions), Framing::SingleObject, 1 << 16)
 }
 
 fn event(
@@ -209,9 +209,12 @@ fn letters_of_a_service_and_unreadable_ones_are_one_insert() {
         id: Uuid::from_u128(7),
         reason: DropReason::Invalid,
         detail: "a letter".to_owned(),
-        origin: Origin::Request { endpoint: "/i".to_owned() },
+        origin: Origin::Request { endpoint: "/i".to_owned(), user_id: Some(7), content_type: String::new() },
         recorded_at: NOV_20_2026,
         payload: b"what came".to_vec(),
+        project_id: Some(5),
+        key: None,
+        whole_size: None,
     };
     let mut value = Vec::new();
     letter.encode_framed(Framing::SingleObject, &mut value);
@@ -337,7 +340,7 @@ fn what_happened_in_projects_is_written_for_them_and_their_authors_are_noted_onc
     ];
     let without = [contribution(5, None, 2, NOV_20_2026)];
     let fold = |values: &[Vec<u8>]| {
-        let mut fold = ContributionsFolder::new(Framing::SingleObject).start(3);
+        let mut fold = ContributionsFolder::new(Framing::SingleObject, 1 << 16).start(3);
         for record in &records(values) {
             fold.add(record);
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tally_schemas::{PageEvent, TrackedEvent};
 
 use super::TableInsert;
+use super::batch_rows::interleave;
 use super::json::write_properties;
 use super::page_event_row::{self, Source};
 use super::session_parts::SessionParts;
@@ -35,9 +36,35 @@ impl TrackedPageEvents {
         self.sessions.add(event);
     }
 
+    /// Where the month's next row will begin.
+    pub fn position(&mut self, month: u32) -> usize {
+        self.rows.entry(month).or_default().position()
+    }
+
+    /// Takes in an event that was held, but for its row, which is to be put in between.
+    pub fn held_row(
+        &mut self,
+        event: &TrackedEvent<'_>,
+        project_id: i64,
+        partition: u32,
+        offset: u64,
+    ) -> RowWriter {
+        let event = page_event(event, project_id);
+        let mut row = RowWriter::default();
+        page_event_row::write(&mut row, &event, Source::TrackedEvent, partition, offset);
+        self.sessions.add(event);
+        row
+    }
+
+    /// Puts rows in between, by month.
+    pub fn interleave(&mut self, others: BTreeMap<u32, Vec<(usize, RowWriter)>>) {
+        interleave(&mut self.rows, others);
+    }
+
     pub fn finish(self) -> impl Iterator<Item = TableInsert> {
         let (table, columns) = (page_event_row::TABLE, page_event_row::COLUMNS);
-        let rows = self.rows.into_iter().map(|(month, rows)| rows.into_insert(table, columns, month));
+        let rows = self.rows.into_iter().filter(|(_, rows)| !rows.is_empty());
+        let rows = rows.map(|(month, rows)| rows.into_insert(table, columns, month));
         rows.chain(self.sessions.finish())
     }
 }

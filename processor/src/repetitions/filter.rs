@@ -2,7 +2,6 @@
 //! older is forgotten. It never denies an id that it was told within that time; the fuller it is, the more often it takes
 //! an id for known that is new.
 
-use tally_schemas::PageEvent;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -31,11 +30,6 @@ impl IdFilter {
     pub fn new(bytes: usize) -> Self {
         let blocks = (bytes / 2 / size_of::<[u64; BLOCK_WORDS]>()).max(1);
         Self { blocks, younger: vec![[0; BLOCK_WORDS]; blocks], older: Vec::new(), began_at: None }
-    }
-
-    /// Takes in the id of an event; whether it may be known already.
-    pub fn insert_event(&mut self, event: &PageEvent) -> bool {
-        self.insert(event.project_id, event.event_id, event.received_at)
     }
 
     /// Takes in an id; whether it may be known already.

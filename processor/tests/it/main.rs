@@ -4,8 +4,10 @@
 
 #[path = "../../../tests/harness/engine.rs"]
 mod engine;
+mod evolution;
 mod poison;
 mod recount;
 mod repetitions;
+mod retries;
 mod sessions;
 mod tables;

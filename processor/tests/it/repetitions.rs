@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use tally_eventlog::embedded::{EmbeddedConfig, EmbeddedLog};
 use tally_eventlog::{EventLog, Record, TopicSpec};
+use tally_evolution::Schemas;
 use tally_processor::{IdFilterBytes, Metrics, ProcessorConfig, ProcessorDeps, serve};
 use tally_schemas::{Definitions, DropReason, Framings, Increment, PageEvent, TrackedEvent, topics};
 use tally_service::clock::system_clock;
@@ -75,10 +76,16 @@ pub async fn append(log: &Arc<dyn EventLog>, topic: &str, records: Vec<Record>) 
     }
 }
 
+/// What tells of the schemas that were published on the log.
+pub fn schemas(log: &Arc<dyn EventLog>) -> Arc<Schemas> {
+    Arc::new(Schemas::new(Arc::clone(log), Framings::default(), ""))
+}
+
 /// Runs a processor until `is_done`; what it did not count.
 pub async fn process(log: &Arc<dyn EventLog>, store: &Store, is_done: impl AsyncFn() -> bool) -> Metrics {
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let deps = ProcessorDeps {
+        schemas: schemas(log),
         log: Arc::clone(log),
         store: store.clone(),
         definitions: Arc::new(Definitions::built_in()),
@@ -99,7 +106,7 @@ pub async fn process(log: &Arc<dyn EventLog>, store: &Store, is_done: impl Async
     metrics
 }
 
-async fn number(store: &Store, sql: &str) -> u64 {
+pub async fn number(store: &Store, sql: &str) -> u64 {
     rows::<u64>(store, sql).await[0]
 }
 

@@ -5,6 +5,7 @@ mod binary;
 mod contribution;
 mod dead_letter;
 mod event;
+mod evolution;
 mod json;
 mod page_event;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use self::evolution::{ForeignSchema, InvalidSchema, TopicRecords, WriterSchema, schemas};
 pub use self::json::to_json;
 
 use self::binary::Reader;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tally_schemas::Framing;
+use uuid::Uuid;
 
 use super::*;
 
@@ -41,7 +42,7 @@ fn fold(folder: &PageEventsFolder, records: &[LogRecord], repeated: &[u64]) -> (
     for record in records {
         fold.add(record);
     }
-    let doubts = fold.doubts().iter().map(|doubt| doubt.offset).collect();
+    let doubts = fold.doubts().iter().flat_map(|doubts| doubts.ids()).map(|id| id.offset).collect();
     fold.settle(&repeated.iter().copied().collect());
     (doubts, fold.finish())
 }

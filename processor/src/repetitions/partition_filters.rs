@@ -1,0 +1,42 @@
+//! The filters of a topic's partitions that are worked on here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tally_store::{Store, StoreError};
+
+use super::{IdFilter, IdTable, load_filter};
+
+/// One filter a partition, each of at most so many bytes.
+pub struct PartitionFilters {
+    table: IdTable,
+    bytes: usize,
+    filters: Mutex<HashMap<u32, Arc<Mutex<IdFilter>>>>,
+}
+
+impl PartitionFilters {
+    /// Filters of the ids in `table`; `bytes` as for [`IdFilter::new`].
+    pub fn new(table: IdTable, bytes: usize) -> Self {
+        Self { table, bytes, filters: Mutex::default() }
+    }
+
+    /// The table whose ids they hold.
+    pub fn table(&self) -> IdTable {
+        self.table
+    }
+
+    /// Others may have worked on the partition since it was last here: what its filter knows comes out of the store.
+    pub async fn load(&self, store: &Store, partition: u32) -> Result<(), StoreError> {
+        let filter = load_filter(store, self.table, partition, self.bytes).await?;
+        self.filters.lock().insert(partition, Arc::new(filter.into()));
+        Ok(())
+    }
+
+    /// The partition's filter; one that knows nothing if it was never loaded.
+    pub fn of(&self, partition: u32) -> Arc<Mutex<IdFilter>> {
+        let mut filters = self.filters.lock();
+        let filter = filters.entry(partition).or_insert_with(|| Arc::new(IdFilter::new(self.bytes).into()));
+        Arc::clone(filter)
+    }
+}
