@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::service::Inner;
 
-/// Appends all records; `Ok` only if the log acknowledged every one. After an error some of them may be in the log
+/// Appends all records; `Ok` only if every one is durable. After an error some of them may be in the log
 /// nevertheless, and a tracker that repeats its request has those there twice, under the same ids.
 pub(crate) async fn append(
     capture: &Inner,
@@ -25,7 +25,10 @@ pub(crate) async fn append(
     let error = match results {
         // Where some may be taken later the request is to come again, whatever becomes of the others.
         Ok(results) => results.into_iter().filter_map(Result::err).max_by_key(AppendError::is_retriable),
-        Err(_) => Some(AppendError::Unavailable(format!("no acknowledgement within {} s", limit.as_secs()))),
+        Err(_) => {
+            let reason = format!("no acknowledgement within {} s", limit.as_secs());
+            Some(AppendError::InDoubt { partition: None, reason })
+        }
     };
     let Some(error) = error else { return Ok(()) };
     capture.metrics.append_failures.inc();

@@ -8,10 +8,13 @@ use tokio::time::timeout;
 
 use crate::service::Inner;
 
-/// Appends all records; `Ok` only if the log acknowledged every one.
+/// What a client is told that can't be told more.
+const IN_DOUBT: &str = "the event log did not confirm the events, and may have them: repeat them under the same ids";
+
+/// Appends all records; `Ok` only if every one is durable.
 ///
-/// After an error some of them may be in the log nevertheless: a client that repeats the request has those there twice,
-/// under the same `event_id` if it chose one.
+/// After an error the others of the request may be there, and where the answer says so, those that it is about: a client
+/// that repeats the request sends them twice, and they count once if it chose their `event_id`.
 pub(crate) async fn append(
     ingest: &Inner,
     topic: &'static str,
@@ -26,21 +29,26 @@ pub(crate) async fn append(
             None => return Ok(()),
             Some(error) => error,
         },
-        Err(_) => AppendError::Unavailable(format!("no acknowledgement within {} s", limit.as_secs())),
+        Err(_) => {
+            let reason = format!("no acknowledgement within {} s", limit.as_secs());
+            AppendError::InDoubt { partition: None, reason }
+        }
     };
     ingest.metrics.append_failures.inc();
     tracing::warn!(topic, %error, "the log did not take a request's records");
     Err(answer(&error, ingest.config.retry_after_s))
 }
 
-/// The error that decides the answer: one that a retry can't mend, if there is one.
+/// The error that decides the answer: one that a retry can't mend, if there is one, or else one that leaves it open what
+/// has become of a record.
 fn worst(errors: impl Iterator<Item = AppendError>) -> Option<AppendError> {
-    errors.min_by_key(AppendError::is_retriable)
+    errors.min_by_key(|error| (error.is_retriable(), !matches!(error, AppendError::InDoubt { .. })))
 }
 
 fn answer(error: &AppendError, retry_after_s: u64) -> ApiError {
     match error {
         AppendError::TooLarge { limit, .. } => ApiError::PayloadTooLarge { limit: *limit },
+        AppendError::InDoubt { .. } => ApiError::Unavailable { reason: IN_DOUBT, retry_after_s },
         error if error.is_retriable() => {
             ApiError::Unavailable { reason: "the event log is not available", retry_after_s }
         }

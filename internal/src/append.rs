@@ -5,7 +5,7 @@ use tally_service::api::ApiError;
 
 use crate::state::Inner;
 
-/// Appends all records; `Ok` only if the log acknowledged every one. After an error it may have some of them.
+/// Appends all records; `Ok` only if every one is durable. After an error the log may have some of them.
 pub(crate) async fn append(state: &Inner, topic: &'static str, records: Vec<Record>) -> Result<(), ApiError> {
     let results = state.log.accept(topic, records).await;
     // An error that a retry can't mend decides.

@@ -30,9 +30,12 @@ async fn one_record_that_is_not_durable_fails_the_whole_request() {
     let app = App::start().await;
     let body = r#"{"events":[{"event":"a"},{"event":"b"},{"event":"c"}]}"#;
     let away = json!({"message": "503 Service Unavailable - the event log is not available"});
+    let open = json!({"message": "503 Service Unavailable - the event log did not confirm the events, and may have them: \
+        repeat them under the same ids"});
     let rows = [
         (AppendError::Unavailable("brokers are away".into()), 503, away.clone()),
         (AppendError::Full, 503, away),
+        (AppendError::InDoubt { partition: Some(0), reason: "lost".into() }, 503, open),
         (
             AppendError::TooLarge { bytes: 9, limit: 5 },
             413,
@@ -49,8 +52,8 @@ async fn one_record_that_is_not_durable_fails_the_whole_request() {
         app.fail(None);
         app.assert_works(&shown).await;
     }
-    assert_eq!(app.metric("tally_ingest_append_failures_total", &[]), 4);
-    assert_eq!(app.metric("tally_ingest_events_total", &[]), 4, "only those of the checks in between");
+    assert_eq!(app.metric("tally_ingest_append_failures_total", &[]), 5);
+    assert_eq!(app.metric("tally_ingest_events_total", &[]), 5, "only those of the checks in between");
 }
 
 #[tokio::test]
