@@ -13,6 +13,6 @@ pub const MIGRATIONS: &[(u32, &str, &str)] = &[
     (9, "collector", include_str!("../clickhouse/0009_collector.sql")),
     (10, "page_events", include_str!("../clickhouse/0010_page_events.sql")),
     (11, "sessions", include_str!("../clickhouse/0011_sessions.sql")),
-    (13, "dead_letter_replays", include_str!("../clickhouse/0013_dead_letter_replays.sql")),
     (12, "client_ids", include_str!("../clickhouse/0012_client_ids.sql")),
+    (13, "dead_letter_replays", include_str!("../clickhouse/0013_dead_letter_replays.sql")),
 ];
