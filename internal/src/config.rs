@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tally_letters::LettersConfig;
 use tally_service::api::BodyLimits;
 
 /// Secrets, addresses and bounds of the Internal API. Durations are seconds.
@@ -26,6 +27,8 @@ pub struct InternalConfig {
     pub gitaly: GitalyConfig,
     /// What bodies may take.
     pub body: BodyLimits,
+    /// How much of refused usage reports is kept.
+    pub dead_letters: LettersConfig,
 }
 
 impl Default for InternalConfig {
@@ -39,6 +42,7 @@ impl Default for InternalConfig {
             revision: "unknown".to_owned(),
             gitaly: GitalyConfig::default(),
             body: BodyLimits::default(),
+            dead_letters: LettersConfig::default(),
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The Internal API's metrics.
 
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use tally_schemas::DropReason;
 
 pub(crate) struct Metrics {
     /// `tally_internal_requests_total{path,status}`
     pub(crate) requests: IntCounterVec,
     /// `tally_internal_cut_usage_total{event}`
     pub(crate) cut_usage: IntCounterVec,
+    /// `tally_internal_dropped_total{reason}`
+    pub(crate) dropped: IntCounterVec,
     /// `tally_internal_in_flight_body_bytes`
     pub(crate) in_flight_bytes: IntGauge,
 }
@@ -24,13 +27,21 @@ impl Metrics {
             ),
             &["event"],
         )?;
+        let dropped = IntCounterVec::new(
+            Opts::new("tally_internal_dropped_total", "Usage reports that were refused, by drop reason"),
+            &["reason"],
+        )?;
         let in_flight_bytes = IntGauge::new(
             "tally_internal_in_flight_body_bytes",
             "Bytes of request bodies held by the Internal API",
         )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(cut_usage.clone()))?;
+        registry.register(Box::new(dropped.clone()))?;
         registry.register(Box::new(in_flight_bytes.clone()))?;
-        Ok(Self { requests, cut_usage, in_flight_bytes })
+        for reason in [DropReason::Invalid, DropReason::Oversized] {
+            dropped.with_label_values(&[reason.as_str()]);
+        }
+        Ok(Self { requests, cut_usage, dropped, in_flight_bytes })
     }
 }

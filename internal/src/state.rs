@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 use prometheus::Registry;
 use tally_directory::Directory;
 use tally_eventlog::Intake;
+use tally_letters::{Letters, LettersParts};
 use tally_schemas::{ContributionIds, Framings, Matcher};
 use tally_service::api::{Access, BodyReader};
 use tally_service::clock::Clock;
@@ -66,12 +67,21 @@ pub(crate) struct Inner {
     pub(crate) shared_secret: SecretFile,
     pub(crate) kas_secret: SecretFile,
     pub(crate) references: References,
+    pub(crate) letters: Letters,
 }
 
 impl InternalState {
     /// Reads the secrets and registers the metrics.
     pub fn new(config: InternalConfig, dependencies: Dependencies) -> Result<Self, StartError> {
         let metrics = Metrics::new(&dependencies.registry)?;
+        let letters = LettersParts {
+            service: "internal",
+            log: Arc::clone(&dependencies.log),
+            clock: Arc::clone(&dependencies.clock),
+            randomness: Arc::clone(&dependencies.randomness),
+            registry: &dependencies.registry,
+        };
+        let letters = Letters::new(config.dead_letters.clone(), letters)?;
         let mut random = [0; 16];
         dependencies.randomness.fill(&mut random);
         Ok(Self(Arc::new(Inner {
@@ -87,7 +97,13 @@ impl InternalState {
             framings: dependencies.framings,
             contribution_ids: dependencies.contribution_ids,
             metrics,
+            letters,
         })))
+    }
+
+    /// Waits until the dead letters of all that was refused are in the log, or given up.
+    pub async fn letters_settled(&self) {
+        self.0.letters.settled().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! A standalone Tally with a directory of its own, for tests that look at it from outside as its clients do.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{STORE_PASSWORD, Tally, free_port, get_json, run};
+use crate::process::{STORE_PASSWORD, Tally, binary, free_port, get_json, run};
 use crate::wait;
 
 /// Two projects of one group: a public one of alice's, a private one of alice's and bob's.
@@ -85,6 +86,14 @@ impl Instance {
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         let data = format!("standalone.data_dir={}", self.data().display());
         run(&[arguments, &["--set", &data]].concat())
+    }
+
+    /// The same, for one that may fail and says all of it on standard output.
+    pub fn run_to_any_end(&self, arguments: &[&str]) -> Result<String> {
+        let data = format!("standalone.data_dir={}", self.data().display());
+        let output = Command::new(binary()).args(arguments).args(["--set", &data]).output()?;
+        ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// `http://127.0.0.1:port` of the internal API.

@@ -3,6 +3,8 @@
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
+use tally_letters::{Refused, Sender, reason_of};
+use tally_schemas::dead_letter::Origin;
 use tally_schemas::topics;
 use tally_service::api::ApiError;
 use utoipa::ToSchema;
@@ -13,7 +15,7 @@ use super::usage_report::UsageReport;
 use crate::append::append;
 use crate::parameters::Parameters;
 use crate::request_identity::RequestIdentity;
-use crate::state::InternalState;
+use crate::state::{Inner, InternalState};
 
 /// What the agent server has counted since it last reported.
 #[derive(ToSchema)]
@@ -48,8 +50,10 @@ pub(super) async fn report(
     let headers = request.headers().clone();
     let parameters = Parameters::read(request, &state.0.bodies).await?;
     let identity = RequestIdentity::of(&headers, "usage_metrics", &parameters);
-    let report = UsageReport::parse(&parameters.into_fields())?;
     let state = &*state.0;
+    let sent = parameters.to_string();
+    let report =
+        UsageReport::parse(&parameters.into_fields()).inspect_err(|error| keep(state, sent, error))?;
     let now = state.access.clock.now();
     let events = events(&report, &state.definitions, &state.access.directory.read(), &state.metrics, now);
     if !events.is_empty() {
@@ -57,4 +61,22 @@ pub(super) async fn report(
         append(state, topics::EVENTS, records).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The path as letters name it.
+const PATH: &str = "/api/v4/internal/kubernetes/usage_metrics";
+
+/// Counts a refused report and keeps it: its counts are lost otherwise.
+fn keep(state: &Inner, sent: String, error: &ApiError) {
+    let Some(reason) = reason_of(error) else { return };
+    state.metrics.dropped.with_label_values(&[reason.as_str()]).inc();
+    state.letters.keep(Refused {
+        sender: Sender::Unknown,
+        reason,
+        detail: error.to_string(),
+        origin: Origin::Request { endpoint: PATH.to_owned(), user_id: None, content_type: String::new() },
+        project_id: None,
+        payload: sent.into_bytes(),
+        whole_size: None,
+    });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tally_eventlog::AppendError;
-use tally_schemas::{Definitions, Effect, Matcher, PropertyValue, TrackedEvent};
+use tally_schemas::{Definitions, DropReason, Effect, Matcher, PropertyValue, TrackedEvent};
 
 use crate::world::{NOW, World, kas_token};
 
@@ -262,6 +262,17 @@ async fn what_is_no_count_and_no_list_is_refused_and_nothing_is_counted() {
         assert_eq!(report(&world, &sent).await, (400, body), "{sent}");
     }
     assert_eq!(world.events(), []);
+}
+
+#[tokio::test]
+async fn a_refused_report_is_kept_with_what_it_counted() {
+    let world = World::new();
+    let sent = json!({"gitops_sync_count": 7, "counters": {"gitops_sync": "x"}});
+    assert_eq!(report(&world, &sent).await.0, 400);
+    let letters = world.dead_letters().await;
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!(letter.reason, DropReason::Invalid);
+    assert_eq!(serde_json::from_slice::<Value>(&letter.payload).unwrap(), sent);
 }
 
 #[tokio::test]

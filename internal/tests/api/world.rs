@@ -18,7 +18,9 @@ use tally_eventlog::{
     AppendError, Appended, EventLog, GroupConsumer, LogError, Record, TailReader, TopicSpec, Watermarks,
 };
 use tally_internal::{Dependencies, InternalConfig, InternalState};
-use tally_schemas::{ContributionIds, Definitions, Framings, Matcher, TrackedEvent, topics};
+use tally_schemas::{
+    ContributionIds, DeadLetter, Definitions, Framing, Framings, Matcher, TrackedEvent, topics,
+};
 use tally_service::api::{Access, Budget, Guard, GuardConfig, with_fallbacks};
 use tally_service::clock::Clock;
 use tally_service::randomness::ThreadRandomness;
@@ -118,6 +120,7 @@ impl Clock for TestClock {
 pub struct World {
     pub directory: Arc<Directory>,
     pub log: Arc<KeepingLog>,
+    state: InternalState,
     pub registry: Registry,
     /// The OpenAPI document, as JSON.
     document: Value,
@@ -176,11 +179,12 @@ impl World {
         let access =
             Access { directory: Arc::clone(&directory), clock: Arc::clone(&clock) as Arc<dyn Clock> };
         let guard = Guard::new(access, GuardConfig::default(), &registry).unwrap();
-        let (router, document) = tally_internal::router(InternalState::new(config, dependencies).unwrap());
+        let state = InternalState::new(config, dependencies).unwrap();
+        let (router, document) = tally_internal::router(state.clone());
         // As a process serves it.
         let router = guard.protect(Budget::Unlimited, router);
         let document = serde_json::to_value(document).unwrap();
-        Self { directory, log, registry, document, clock, router: with_fallbacks(router), folder }
+        Self { directory, log, state, registry, document, clock, router: with_fallbacks(router), folder }
     }
 
     /// Replaces the agent server's secrets.
@@ -204,6 +208,16 @@ impl World {
         let taken = self.log.taken.lock();
         let events = taken.iter().filter(|(topic, _)| topic == topics::EVENTS);
         events.map(|(_, record)| TrackedEvent::decode(&record.value).unwrap().into_owned()).collect()
+    }
+
+    /// The dead letters that the log has, once all are there.
+    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.state.letters_settled().await;
+        let taken = self.log.taken.lock();
+        let letters = taken.iter().filter(|(topic, _)| topic == topics::DEAD_LETTERS);
+        letters
+            .map(|(_, record)| DeadLetter::decode_framed(Framing::default(), &record.value).unwrap())
+            .collect()
     }
 
     /// A call with a JSON body, or none.
