@@ -63,6 +63,7 @@ pub struct Process {
     /// Whose dead letters are on their way to the log.
     ingest: Option<Ingest>,
     capture: Option<Capture>,
+    internal: Option<InternalState>,
     routes: Router,
     documents: Vec<OpenApi>,
     /// What is served on other listeners, and the scheduler of the Service Ping.
@@ -88,6 +89,7 @@ impl Process {
             spool: None,
             ingest: None,
             capture: None,
+            internal: None,
             routes: Router::new(),
             documents: Vec::new(),
             beside: Vec::new(),
@@ -367,6 +369,7 @@ impl Process {
         definitions: &Definitions,
     ) -> Result<()> {
         let internal = self.internal(log, directory, definitions)?;
+        self.internal = Some(internal.clone());
         self.add(Budget::Unlimited, tally_internal::router(internal));
         Ok(())
     }
@@ -379,7 +382,9 @@ impl Process {
         definitions: &Definitions,
         listener: TcpListener,
     ) -> Result<()> {
-        let (routes, document) = tally_internal::router(self.internal(log, directory, definitions)?);
+        let internal = self.internal(log, directory, definitions)?;
+        self.internal = Some(internal.clone());
+        let (routes, document) = tally_internal::router(internal);
         let routes = self.guarded(Budget::Unlimited, routes);
         let routes = routes.merge(openapi::router(described(
             "Tally's internal API",
@@ -442,6 +447,9 @@ impl Process {
             }
             if let Some(capture) = self.capture {
                 capture.letters_settled().await;
+            }
+            if let Some(internal) = self.internal {
+                internal.letters_settled().await;
             }
         };
         if timeout(drain, settled).await.is_err() {
