@@ -16,8 +16,11 @@ pub struct ProcessorConfig {
     pub batch_max_records: usize,
     /// or so many bytes of records,
     pub batch_max_bytes: usize,
-    /// or so many milliseconds after its first record, whichever is first.
+    /// or so many milliseconds after its first record, whichever is first,
     pub batch_max_wait_ms: u64,
+    /// though time closes none sooner than so many milliseconds after the partition's batch before it: while records keep coming
+    /// there is an insert a table so often.
+    pub batch_interval_ms: u64,
     /// Seconds after which a range must be announced again before another insert of it may start. At most the session
     /// timeout of the consumer group: past that the partition may belong to somebody else.
     pub announcement_ttl_s: u64,
@@ -71,6 +74,11 @@ impl ProcessorConfig {
     /// How long a batch may stay open after its first record.
     pub fn batch_max_wait(&self) -> Duration {
         Duration::from_millis(self.batch_max_wait_ms)
+    }
+
+    /// How far apart the batches of a partition close at least, unless they are full.
+    pub fn batch_interval(&self) -> Duration {
+        Duration::from_millis(self.batch_interval_ms)
     }
 
     /// How old an announcement may be when an insert starts.

@@ -105,8 +105,15 @@ impl PartitionContext {
 pub async fn work(context: PartitionContext, assignment: Assignment) -> Result<(), PartitionError> {
     let Assignment { partition, position, reader } = assignment;
     let reader = Box::new(WatchedReader { reader, progress: Arc::clone(&context.progress) });
-    let mut worker =
-        Worker { done: position.next_offset, announced: None, has_reread: false, context, partition, reader };
+    let mut worker = Worker {
+        done: position.next_offset,
+        announced: None,
+        next_close: Instant::now(),
+        has_reread: false,
+        context,
+        partition,
+        reader,
+    };
     worker.prepare().await?;
     worker.replay_pending(position.pending, position.without).await?;
     worker.run().await
@@ -119,6 +126,8 @@ struct Worker {
     /// Everything before this offset is in the tables.
     done: u64,
     announced: Option<Announced>,
+    /// When the next batch may close for being old.
+    next_close: Instant,
     /// The reader went back to the announced range: what was read past it before is to be read again.
     has_reread: bool,
 }
@@ -217,7 +226,7 @@ impl Worker {
 
     /// Reads the next batch; meanwhile the announced one is written, though perhaps not to its end.
     async fn collect_while_writing(&mut self) -> Result<Option<Collected>, PartitionError> {
-        let Self { context, partition, reader, announced, .. } = self;
+        let Self { context, partition, reader, announced, next_close, .. } = self;
         let revoked = reader.revoked().clone();
         let writing = async {
             match announced {
@@ -225,10 +234,17 @@ impl Worker {
                 None => Ok(()),
             }
         };
-        let collecting = Collector::new(&*context.folder, *partition).collect(&mut **reader, &context.config);
+        let collecting = async {
+            let collector = Collector::new(&*context.folder, *partition);
+            let collected = collector.collect(&mut **reader, &context.config, *next_close).await?;
+            if collected.is_some() {
+                *next_close = Instant::now() + context.config.batch_interval();
+            }
+            Ok(collected)
+        };
         let (written, collected) = tokio::join!(writing, collecting);
         written?;
-        Ok(collected?)
+        collected
     }
 
     /// Writes what is left of the announced batch, however long the store is out of reach. Whether there was a batch.

@@ -226,6 +226,7 @@ pub fn config() -> ProcessorConfig {
         batch_max_records: 3,
         batch_max_bytes: 1 << 20,
         batch_max_wait_ms: 20,
+        batch_interval_ms: 0,
         announcement_ttl_s: 60,
         outage_pause_s: 0,
         stall_timeout_s: 60,
@@ -454,4 +455,51 @@ async fn whatever_ails_the_store_is_waited_out_and_what_is_read_meanwhile_is_bou
         );
         working.abort();
     }
+}
+
+/// A record at every fetch, some milliseconds apart, for ever.
+struct Trickle {
+    next: u64,
+    revoked: CancellationToken,
+}
+
+#[async_trait]
+impl PartitionReader for Trickle {
+    async fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<LogRecord>, LogError> {
+        tokio::time::sleep(limits.max_wait.min(Duration::from_millis(5))).await;
+        self.next += 1;
+        Ok(vec![record(self.next - 1)])
+    }
+
+    async fn seek(&mut self, _offset: u64) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    async fn commit(&mut self, _position: &Position) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    fn revoked(&self) -> &CancellationToken {
+        &self.revoked
+    }
+
+    fn high_watermark(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn while_records_keep_coming_batches_close_an_interval_apart_and_at_once_after_a_quiet_moment() {
+    let config = ProcessorConfig { batch_max_records: 10_000, batch_max_wait_ms: 10, ..config() };
+    let mut reader = Trickle { next: 0, revoked: CancellationToken::new() };
+    let mut closed_after = async |earliest: Instant| {
+        let began = Instant::now();
+        let collected =
+            Collector::new(&Concatenate, 7).collect(&mut reader, &config, earliest).await.unwrap();
+        assert!(collected.is_some());
+        began.elapsed()
+    };
+    let interval = Duration::from_millis(400);
+    assert!(closed_after(Instant::now()).await < interval / 2);
+    assert!(closed_after(Instant::now() + interval).await >= interval);
 }

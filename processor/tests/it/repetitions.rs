@@ -25,6 +25,7 @@ pub fn config() -> ProcessorConfig {
         batch_max_records: 50,
         batch_max_bytes: 1 << 20,
         batch_max_wait_ms: 20,
+        batch_interval_ms: 0,
         announcement_ttl_s: 45,
         outage_pause_s: 1,
         stall_timeout_s: 60,
@@ -35,12 +36,17 @@ pub fn config() -> ProcessorConfig {
 }
 
 pub async fn log_in(folder: &std::path::Path) -> Arc<dyn EventLog> {
+    log_of(folder, 1).await
+}
+
+/// A log whose topics have so many partitions, but for the directory's.
+pub async fn log_of(folder: &std::path::Path, partitions: u32) -> Arc<dyn EventLog> {
     let log = EmbeddedLog::open(EmbeddedConfig::new(folder)).unwrap();
     for name in [topics::EVENTS, topics::CONTRIBUTIONS, topics::DIRECTORY, topics::PAGE_EVENTS] {
         let compacted = name == topics::DIRECTORY;
         let spec = TopicSpec {
             name: name.to_owned(),
-            partitions: 1,
+            partitions: if compacted { 1 } else { partitions },
             retention: None,
             compacted,
             max_record_bytes: 1 << 20,
@@ -83,27 +89,37 @@ pub fn schemas(log: &Arc<dyn EventLog>) -> Arc<Schemas> {
 
 /// Runs a processor until `is_done`; what it did not count.
 pub async fn process(log: &Arc<dyn EventLog>, store: &Store, is_done: impl AsyncFn() -> bool) -> Metrics {
-    let metrics = Metrics::register(&Registry::new()).unwrap();
-    let deps = ProcessorDeps {
-        schemas: schemas(log),
-        log: Arc::clone(log),
-        store: store.clone(),
-        definitions: Arc::new(Definitions::built_in()),
-        framings: Framings::default(),
-        metrics: metrics.clone(),
-        clock: system_clock(),
-    };
+    let deps = deps(log, store);
+    let metrics = deps.metrics.clone();
     let shutdown = CancellationToken::new();
     let processor = tokio::spawn(serve(config(), deps, shutdown.clone()));
+    wait_until(is_done).await;
+    shutdown.cancel();
+    processor.await.unwrap().unwrap();
+    metrics
+}
+
+/// Waits until it is done, for a minute at most.
+pub async fn wait_until(is_done: impl AsyncFn() -> bool) {
     let waiting = async {
         while !is_done().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("it is counted within a minute");
-    shutdown.cancel();
-    processor.await.unwrap().unwrap();
-    metrics
+}
+
+/// What a processor of its own stands on.
+pub fn deps(log: &Arc<dyn EventLog>, store: &Store) -> ProcessorDeps {
+    ProcessorDeps {
+        schemas: schemas(log),
+        log: Arc::clone(log),
+        store: store.clone(),
+        definitions: Arc::new(Definitions::built_in()),
+        framings: Framings::default(),
+        metrics: Metrics::register(&Registry::new()).unwrap(),
+        clock: system_clock(),
+    }
 }
 
 pub async fn number(store: &Store, sql: &str) -> u64 {
