@@ -119,24 +119,23 @@ impl Collector {
         self
     }
 
-    /// Reads until the batch is full, or its time is over, or for a moment if nothing comes at all. `None` when it is
-    /// still empty then.
+    /// Reads until the batch is full, or its time is over but not before `earliest`, or for a moment if nothing comes at all.
+    /// `None` when it is still empty then.
     pub async fn collect(
         mut self,
         reader: &mut dyn PartitionReader,
         config: &ProcessorConfig,
+        earliest: Instant,
     ) -> Result<Option<Collected>, LogError> {
         while self.records < config.batch_max_records && self.bytes < config.batch_max_bytes {
-            let wait = match self.first_at {
-                None => IDLE_WAIT,
-                Some(first_at) => config.batch_max_wait().saturating_sub(first_at.elapsed()),
-            };
+            let closes_at = self.first_at.map(|first_at| earliest.max(first_at + config.batch_max_wait()));
+            let wait = closes_at.map_or(IDLE_WAIT, |closes_at| closes_at.duration_since(Instant::now()));
             let records = reader.fetch(config.fetch_limits(self.records, self.bytes, wait)).await?;
             if records.is_empty() {
                 break;
             }
             self.add(&records).await?;
-            if self.first_at.is_some_and(|first_at| first_at.elapsed() >= config.batch_max_wait()) {
+            if closes_at.is_some_and(|closes_at| closes_at <= Instant::now()) {
                 break;
             }
         }
