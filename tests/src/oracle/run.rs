@@ -104,7 +104,7 @@ impl Setup {
         say("everything is ready");
         producing.await??;
         say("everything is sent");
-        topology::drained(topology, DRAIN_DEADLINE).await?;
+        topology::drained(topology, ledger, DRAIN_DEADLINE).await?;
         say("everything is counted");
         let verdict = self.judge(topology, ledger).await?;
         say("judged");
