@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tally_store::{Store, StoreError};
 
 use super::Days;
-use super::derived::{Derived, Partitioning};
+use super::derived::{Derived, Partitioning, rendered};
 use crate::fold::counters::UNIQUES;
 
 /// The most differences of a table that are listed.
@@ -88,10 +88,10 @@ pub async fn contents(
     derived: &Derived,
     sides: &Sides<'_>,
     known: &str,
-    days: &Days,
+    days: Days,
 ) -> Result<Found, StoreError> {
     let side = |number: u8, table: &str| {
-        let summary = derived.rendered(derived.summary, table, known, days);
+        let summary = rendered(derived.summary, table, known, days);
         format!(
             "SELECT {number} AS side, first, last, what, toUInt64(measure) AS measure, contents FROM ({summary})"
         )
@@ -120,7 +120,7 @@ pub async fn uniques(
     sides: &Sides<'_>,
     known: &str,
     month: u32,
-    days: &Days,
+    days: Days,
 ) -> Result<Found, StoreError> {
     let side = |number: u8, table: &str| {
         format!(

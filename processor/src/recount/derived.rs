@@ -43,19 +43,14 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// A part of the texts above, with its placeholders filled in.
-    pub fn rendered(&self, text: &str, table: &str, known: &str, days: &Days) -> String {
-        with_days(text, days).replace("{table}", table).replace("{known}", known)
-    }
-
     /// Those of the days of which the table holds everything.
-    pub fn days(&self, days: &Days, today: Date) -> Days {
+    pub fn days(&self, days: Days, today: Date) -> Days {
         let oldest = self.kept_days.and_then(|kept| today.checked_sub(jiff::Span::new().days(kept)).ok());
         Days { from: oldest.map_or(days.from, |oldest| oldest.max(days.from)), to: days.to }
     }
 
     /// Whether the partition may hold rows of those days.
-    pub fn concerns(&self, partition: &str, days: &Days) -> bool {
+    pub fn concerns(&self, partition: &str, days: Days) -> bool {
         match self.partitioning {
             Partitioning::Nothing => true,
             Partitioning::Month => partition.parse().is_ok_and(|month| days.months().contains(&month)),
@@ -64,8 +59,13 @@ impl Derived {
     }
 }
 
+/// A text of a [`Derived`] with its placeholders filled in.
+pub fn rendered(text: &str, table: &str, known: &str, days: Days) -> String {
+    with_days(text, days).replace("{table}", table).replace("{known}", known)
+}
+
 /// Replaces `{days:column}` by a condition on that column.
-fn with_days(sql: &str, days: &Days) -> String {
+fn with_days(sql: &str, days: Days) -> String {
     let mut pieces = sql.split("{days:");
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
@@ -77,11 +77,7 @@ fn with_days(sql: &str, days: &Days) -> String {
 }
 
 /// The partitions that concern those days, of all that are named.
-pub fn concerned(
-    derived: &Derived,
-    named: impl IntoIterator<Item = String>,
-    days: &Days,
-) -> BTreeSet<String> {
+pub fn concerned(derived: &Derived, named: impl IntoIterator<Item = String>, days: Days) -> BTreeSet<String> {
     named.into_iter().filter(|partition| derived.concerns(partition, days)).collect()
 }
 

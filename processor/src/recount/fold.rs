@@ -51,7 +51,7 @@ impl<'a> Recounter<'a> {
         &mut self,
         store: &Store,
         month: u32,
-        days: &Days,
+        days: Days,
         target: &impl Fn(&str) -> String,
     ) -> Result<u64, RecountError> {
         let sql = format!(
@@ -75,7 +75,7 @@ impl<'a> Recounter<'a> {
     }
 
     fn add(&mut self, raw: &RawEvent<'_>) -> Result<(), RecountError> {
-        let matcher = self.matcher;
+        let by = self.matcher;
         let event = TrackedEvent {
             event_id: Uuid::nil(),
             name: raw.name.into(),
@@ -91,17 +91,17 @@ impl<'a> Recounter<'a> {
             increment: Increment::ALL.get(usize::from(raw.increment)).copied().unwrap_or_default(),
         };
         if event.increment != Increment::Event {
-            for &id in matcher.increment(event.increment, &event.name).unwrap_or_default() {
+            for &id in by.increment(event.increment, &event.name).unwrap_or_default() {
                 self.apply(raw.day, id, Matcher::increment_effect(event.increment, event.user_id));
             }
             return Ok(());
         }
-        let Some(of_event) = matcher.lookup(&event.name) else { return Ok(()) };
+        let Some(of_event) = by.lookup(&event.name) else { return Ok(()) };
         let mut matched = std::mem::take(&mut self.matched);
         matched.clear();
         of_event.matching(&event.additional_properties, &mut matched);
         for &id in &matched {
-            self.apply(raw.day, id, matcher.effect(id, &event));
+            self.apply(raw.day, id, by.effect(id, &event));
         }
         self.matched = matched;
         Ok(())

@@ -181,13 +181,14 @@ impl Place<'_> {
         for ids in ids.chunks(IDS_A_STATEMENT) {
             let texts: Vec<String> = ids.iter().map(|id| format!("'{}'", id.event_id)).collect();
             let which = format!("partition = {} AND event_id IN ({})", self.partition, texts.join(", "));
-            let mut sql = format!("{columns} FROM {} WHERE {which}", self.topic.ids);
-            if self.topic.tells_receipt {
-                let RawTopic { table, condition, .. } = self.topic;
-                sql += &format!(
-                    " UNION ALL {columns} FROM {table} WHERE {condition} AND client_event_id AND {which}"
-                );
-            }
+            let of_ids = format!("{columns} FROM {} WHERE {which}", self.topic.ids);
+            let RawTopic { table, condition, tells_receipt, .. } = self.topic;
+            let sql = if tells_receipt {
+                let which = format!("{condition} AND client_event_id AND {which}");
+                format!("{of_ids} UNION ALL {columns} FROM {table} WHERE {which}")
+            } else {
+                of_ids
+            };
             let rows: Vec<CountedRow> = self.store.client().query_raw(&sql).fetch_all().await?;
             for CountedRow { project, id, offset, received_ms } in rows {
                 counted.entry((project, id)).or_default().push(CountedId { offset, received_ms });

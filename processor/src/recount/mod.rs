@@ -39,12 +39,12 @@ impl Days {
     pub const ALL: Self = Self { from: date(1970, 1, 1), to: date(2149, 6, 6) };
 
     /// A condition on a column of days.
-    fn condition(&self, column: &str) -> String {
+    fn condition(self, column: &str) -> String {
         format!("{column} BETWEEN toDate('{}') AND toDate('{}')", self.from, self.to)
     }
 
     /// The days as `YYYYMMDD`.
-    fn dates(&self) -> RangeInclusive<u32> {
+    fn dates(self) -> RangeInclusive<u32> {
         let number = |date: Date| {
             let [year, month, day] =
                 [date.year().into(), date.month().into(), date.day().into()].map(i32::unsigned_abs);
@@ -54,7 +54,7 @@ impl Days {
     }
 
     /// Their months as `YYYYMM`.
-    fn months(&self) -> RangeInclusive<u32> {
+    fn months(self) -> RangeInclusive<u32> {
         let dates = self.dates();
         dates.start() / 100..=dates.end() / 100
     }

@@ -57,7 +57,7 @@ struct Suspect {
 }
 
 /// What is twice in the raw tables.
-pub async fn check(store: &Store, days: &Days) -> Result<Vec<Found>, StoreError> {
+pub async fn check(store: &Store, days: Days) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::new();
     for raw in &RAW {
         found.push(offsets_twice(store, raw, days).await?);
@@ -70,7 +70,7 @@ pub async fn check(store: &Store, days: &Days) -> Result<Vec<Found>, StoreError>
 
 /// Counts a group of offsets and the distinct ones among them first, which takes hardly any memory; where they differ, looks
 /// closer.
-async fn offsets_twice(store: &Store, raw: &Raw, days: &Days) -> Result<Found, StoreError> {
+async fn offsets_twice(store: &Store, raw: &Raw, days: Days) -> Result<Found, StoreError> {
     let Raw { table, condition, what, day, .. } = raw;
     let in_days = days.condition(day);
     let suspects = format!(
@@ -94,7 +94,7 @@ async fn offsets_twice(store: &Store, raw: &Raw, days: &Days) -> Result<Found, S
 }
 
 /// Ids that clients chose, with two rows of different records received less than seven days apart.
-async fn ids_twice(store: &Store, raw: &Raw, days: &Days) -> Result<Found, StoreError> {
+async fn ids_twice(store: &Store, raw: &Raw, days: Days) -> Result<Found, StoreError> {
     let Raw { table, condition, day, id, .. } = raw;
     let sql = format!(
         "SELECT toString(min({day})) AS day, concat('client id ', arrayStringConcat(array({}), ' ')) AS what, \

@@ -10,7 +10,7 @@ use tally_schemas::Counter;
 use tally_store::{Insert, Store};
 
 use super::compare::{SPILLING, Sides};
-use super::derived::{DERIVED, Derived, Origin, concerned};
+use super::derived::{DERIVED, Derived, Origin, concerned, rendered};
 use super::fold::Recounter;
 use super::staging::{Staging, months_of};
 use super::verify::compared;
@@ -89,20 +89,20 @@ async fn replace(
     rebuilt: &mut Rebuilt,
 ) -> Result<(), RecountError> {
     let (table, recounted) = (derived.table, staging.recounted(derived.table));
-    let days = derived.days(&recount.days, today);
+    let days = derived.days(recount.days, today);
     (recount.progress)(format!("comparing {table}"));
     let sides = Sides { before: table, recounted: &recounted, now: table };
-    let found = compared(recount, derived, &sides, known, &days).await?;
+    let found = compared(recount, derived, &sides, known, days).await?;
     if found.count == 0 {
         return Ok(());
     }
     let all = [staging.partitions(table).await?, staging.partitions(&recounted).await?].concat();
-    for partition in concerned(derived, all, &days) {
+    for partition in concerned(derived, all, days) {
         if found.count == found.listed.len() as u64 && !found.concerns(derived, &partition) {
             continue;
         }
         (recount.progress)(format!("replacing {partition} of {table}"));
-        let replaced = derived.rendered(derived.replaced, table, known, &days);
+        let replaced = rendered(derived.replaced, table, known, days);
         let others = format!(
             "INSERT INTO {recounted} SELECT * FROM {table} WHERE _partition_id = '{partition}' AND NOT ({replaced}) \
              SETTINGS {STAGING}"
@@ -129,19 +129,29 @@ pub async fn fill(
     today: Date,
 ) -> Result<u64, RecountError> {
     for derived in tables {
-        let staged = staging.like(derived.table, "recounted").await?;
-        if let Origin::Select { columns, sql } = derived.origin {
-            (recount.progress)(format!("recounting {}", derived.table));
-            let sql = derived.rendered(sql, derived.table, "", &derived.days(&recount.days, today));
-            staging
-                .run(&format!("INSERT INTO {staged} {columns} {sql} SETTINGS {SPILLING}, {STAGING}"))
-                .await?;
-        }
+        staging.like(derived.table, "recounted").await?;
+        select(recount, derived, staging, today).await?;
     }
     if tables.iter().all(|derived| derived.origin != Origin::Fold) {
         return Ok(0);
     }
     fold_events(recount, selection, staging).await
+}
+
+/// Fills the staging table of one that is a selection.
+pub async fn select(
+    recount: &Recount<'_>,
+    derived: &Derived,
+    staging: &Staging<'_>,
+    today: Date,
+) -> Result<(), RecountError> {
+    let Origin::Select { columns, sql } = derived.origin else { return Ok(()) };
+    (recount.progress)(format!("recounting {}", derived.table));
+    let staged = staging.recounted(derived.table);
+    let sql = rendered(sql, derived.table, "", derived.days(recount.days, today));
+    staging.run(&format!("TRUNCATE TABLE {staged} SYNC")).await?;
+    staging.run(&format!("INSERT INTO {staged} {columns} {sql} SETTINGS {SPILLING}, {STAGING}")).await?;
+    Ok(())
 }
 
 async fn fold_events(
@@ -154,9 +164,9 @@ async fn fold_events(
     let mut recounter = Recounter::new(recount.matcher, &names, &only);
     let target = |table: &str| staging.recounted(table);
     let mut events = 0;
-    for month in months_of(recount.store, "events", &recount.days).await? {
+    for month in months_of(recount.store, "events", recount.days).await? {
         (recount.progress)(format!("recounting the events of {month}, after {events} others"));
-        events += recounter.count_month(recount.store, month, &recount.days, &target).await?;
+        events += recounter.count_month(recount.store, month, recount.days, &target).await?;
     }
     Ok(events)
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use jiff::ToSpan;
 use jiff::civil::date;
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use tally_eventlog::EventLog;
 use tally_schemas::{Framings, Matcher};
@@ -105,7 +106,7 @@ async fn put_back(
         }
         let Some(first) = first else { continue };
         // Repetitions are out already.
-        fold.settle(&Default::default());
+        fold.settle(&FxHashSet::default());
         for insert in fold.finish().inserts {
             let is_id = insert.table == topic.ids && !has_id_row;
             if is_id || [topic.table, dead_letters::TABLE].contains(&insert.table) {

@@ -104,7 +104,7 @@ async fn partitions_of(store: &Store, table: &str) -> Result<Vec<String>, StoreE
 }
 
 /// The months in which a table that is partitioned by them has rows.
-pub async fn months_of(store: &Store, table: &str, days: &Days) -> Result<BTreeSet<u32>, StoreError> {
+pub async fn months_of(store: &Store, table: &str, days: Days) -> Result<BTreeSet<u32>, StoreError> {
     let partitions = partitions_of(store, table).await?;
     let months = partitions.iter().filter_map(|partition| partition.parse().ok());
     Ok(months.filter(|month| days.months().contains(month)).collect())

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::compare::{self, Difference, Found, Sides};
 use super::derived::{DERIVED, Derived};
 use super::lost::{self, Source};
-use super::rebuild::{Selection, fill, known_counters, today};
+use super::rebuild::{Selection, fill, known_counters, select, today};
 use super::staging::Staging;
 use super::{Days, Recount, RecountError, raw};
 use crate::fold::counters::UNIQUES;
@@ -62,7 +62,7 @@ async fn compare_all(
     let known = known_counters(recount, &Selection::All, staging).await?;
     let mut before = Vec::new();
     for derived in &DERIVED {
-        let concerned = |partition: &str| derived.concerns(partition, &recount.days);
+        let concerned = |partition: &str| derived.concerns(partition, recount.days);
         before.push(staging.freeze(derived.table, "before", concerned).await?);
     }
     let events = fill(recount, &Selection::All, &DERIVED, staging, today).await?;
@@ -71,10 +71,10 @@ async fn compare_all(
         tell(format!("comparing {}", derived.table));
         let recounted = staging.recounted(derived.table);
         let sides = Sides { before, recounted: &recounted, now: derived.table };
-        report.add(settled(recount, derived, &sides, &known, today).await?);
+        report.add(settled(recount, derived, staging, &sides, &known, today).await?);
     }
     tell("looking for what is twice".to_owned());
-    for found in raw::check(recount.store, &recount.days).await? {
+    for found in raw::check(recount.store, recount.days).await? {
         report.add(found);
     }
     if let Some(log) = log {
@@ -85,23 +85,28 @@ async fn compare_all(
     Ok(report)
 }
 
-/// Compares until nothing is lacking any more that a batch under way may bring.
+/// Compares until nothing differs any more, or what differs stands: batches may be under way.
 async fn settled(
     recount: &Recount<'_>,
     derived: &Derived,
+    staging: &Staging<'_>,
     sides: &Sides<'_>,
     known: &str,
     today: Date,
 ) -> Result<Found, RecountError> {
-    let days = derived.days(&recount.days, today);
+    let days = derived.days(recount.days, today);
     let give_up = Instant::now() + PATIENCE;
     let mut earlier = None;
     loop {
-        let found = compared(recount, derived, sides, known, &days).await?;
+        let found = compared(recount, derived, sides, known, days).await?;
         // What nobody writes to stays as it is.
         let stands = earlier == Some((found.count, found.lacking)) && found.moving == 0;
-        if found.lacking == 0 || stands || Instant::now() >= give_up {
+        if found.count == 0 || stands || Instant::now() >= give_up {
             return Ok(found);
+        }
+        if earlier.is_none() && found.count > found.lacking {
+            // Raw tables are written side by side: one may have had a batch that the other had not.
+            select(recount, derived, staging, today).await?;
         }
         earlier = Some((found.count, found.lacking));
         tokio::time::sleep(PAUSE).await;
@@ -114,7 +119,7 @@ pub async fn compared(
     derived: &Derived,
     sides: &Sides<'_>,
     known: &str,
-    days: &Days,
+    days: Days,
 ) -> Result<Found, RecountError> {
     let store = recount.store;
     if derived.table != UNIQUES {

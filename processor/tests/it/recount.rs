@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_eventlog::{EventLog, Record};
-use tally_processor::recount::{Days, Rebuilt, Recount, Report, Selection, rebuild, verify};
+use tally_processor::recount::{
+    Days, Rebuilt, Recount, Report, Selection, Source, Stretch, raw_topic, rebuild, replay, verify,
+};
 use tally_schemas::contribution::Action;
 use tally_schemas::{
     Contribution, Definitions, Framings, Increment, Matcher, PageEvent, PropertyValue, TrackedEvent, topics,
@@ -279,5 +281,92 @@ fn one_counter_of_some_days_is_rebuilt_without_touching_another() {
         rebuilt(&store, Days::ALL, &Selection::Missing).await;
         assert_eq!(rows::<(String, String, u64)>(&store, counters).await, right);
         assert_eq!(rebuilt(&store, Days::ALL, &Selection::Missing).await.replaced, []);
+    });
+}
+
+/// Each table in a number that tells its contents, however far it is merged.
+async fn contents(store: &Store) -> Vec<(String, u64)> {
+    let of_rows = [
+        "events",
+        "page_events",
+        "contributions",
+        "project_contributions",
+        "event_ids",
+        "page_event_ids",
+        "dead_letters",
+    ]
+    .map(|table| (table, format!("SELECT sum(cityHash64(*)) FROM {table}")));
+    let of_sums = [
+        ("counters", "SELECT day, toString(counter), sum(count), sum(sum) FROM counters GROUP BY day, counter"),
+        ("unique_totals", "SELECT day, toString(counter), value, sum(count) FROM unique_totals GROUP BY day, counter, value"),
+        ("uniques", "SELECT day, toString(counter), uniqCombined64Merge(state) FROM uniques GROUP BY day, counter"),
+        ("session_parts", "SELECT * FROM session_parts FINAL"),
+        ("contribution_projects", "SELECT author_id, project_id, max(latest) FROM contribution_projects GROUP BY author_id, project_id"),
+    ]
+    .map(|(table, sql)| (table, format!("SELECT sum(cityHash64(*)) FROM ({sql})")));
+    let mut contents = Vec::new();
+    for (table, sql) in of_rows.into_iter().chain(of_sums) {
+        contents.push((table.to_owned(), number(store, &sql).await));
+    }
+    contents
+}
+
+/// Replays a whole topic; how many rows were put back, and how many records were repetitions.
+async fn replayed(source: &Source, store: &Store, topic: &str) -> (u64, u64) {
+    let matcher = Matcher::new(&Definitions::built_in());
+    let end = source.log.watermarks(topic).await.unwrap()[0].high;
+    let stretch = Stretch { topic: raw_topic(topic).unwrap(), partition: 0, offsets: 0..end };
+    let work = recount(store, &matcher, Days::ALL);
+    let replayed = replay(&work, &*source.log, source.framings, &[stretch]).await.unwrap();
+    assert_eq!(replayed.records, end);
+    (replayed.put_back, replayed.repetitions)
+}
+
+#[test]
+fn raw_rows_that_were_lost_come_back_out_of_the_log_and_with_them_the_numbers() {
+    with_tables("replay", async |store: Store| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log_in(folder.path()).await;
+        counted(&log, &store).await;
+        // Of what is sent again, twenty have ids that clients chose; and then there is what can't be read.
+        let again = (0..40).map(|id| tracked(id, NOV_20_2026 + id as i64 * HOUR_MS));
+        let unreadable = Record { key: None, value: "x".into(), timestamp: NOV_20_2026 };
+        append(&log, topics::EVENTS, again.chain([unreadable]).collect()).await;
+        let letters = "SELECT count() FROM dead_letters";
+        process(&log, &store, async || number(&store, letters).await == 1).await;
+        let whole = contents(&store).await;
+        assert_eq!(number(&store, "SELECT count() FROM events").await, 280);
+
+        let source = Source { log: Arc::clone(&log), framings: Framings::default() };
+        let matcher = Matcher::new(&Definitions::built_in());
+        let lost = async || {
+            let work = recount(&store, &matcher, Days::ALL);
+            let (alone, with_log) =
+                (verify(&work, None).await.unwrap(), verify(&work, Some(&source)).await.unwrap());
+            (alone.count, with_log.count)
+        };
+        assert_eq!(lost().await, (0, 0));
+        assert_eq!(replayed(&source, &store, topics::EVENTS).await, (0, 20));
+
+        drop_newest_part(&store, "events").await;
+        let (alone, _) = lost().await;
+        assert!(alone > 0);
+        let (put_back, repetitions) = replayed(&source, &store, topics::EVENTS).await;
+        assert!(put_back > 0 && repetitions == 20, "{put_back} put back, {repetitions} repetitions");
+        assert_eq!((contents(&store).await, lost().await), (whole.clone(), (0, 0)));
+
+        // Nothing differs where nothing is left; only the log tells.
+        for (table, _) in &whole {
+            run(&store, &format!("TRUNCATE TABLE {table} SYNC")).await;
+        }
+        run(&store, "INSERT INTO events (partition, offset, timestamp, name) VALUES (0, 300, '2026-11-20 00:00:00', 'x')").await;
+        assert_eq!(lost().await, (0, 280), "all that the log has of events before the newest row");
+        run(&store, "TRUNCATE TABLE events SYNC").await;
+        let mut put_back = Vec::new();
+        for topic in [topics::EVENTS, topics::PAGE_EVENTS, topics::CONTRIBUTIONS] {
+            put_back.push(replayed(&source, &store, topic).await);
+        }
+        assert_eq!(put_back, [(281, 20), (120, 0), (120, 0)]);
+        assert_eq!((contents(&store).await, lost().await), (whole, (0, 0)));
     });
 }
