@@ -30,6 +30,8 @@ pub struct Batch {
     /// use the same offsets.
     pub content_hash: u64,
     pub records: u64,
+    /// The oldest timestamp of its records.
+    pub oldest_ms: i64,
     pub folded: Folded,
     /// Offsets of records that were left out, because the store refuses their rows.
     pub without: Vec<u64>,
@@ -47,14 +49,17 @@ pub enum Collected {
 
 /// A range of one partition whose fold is not finished.
 pub struct DoubtfulBatch {
-    pub offsets: Range<u64>,
-    content_hash: u64,
-    records: u64,
+    /// All of it but its rows.
+    batch: Batch,
     fold: Box<dyn Fold>,
-    left_out: LeftOut,
 }
 
 impl DoubtfulBatch {
+    /// Where the range begins.
+    pub fn start(&self) -> u64 {
+        self.batch.offsets.start
+    }
+
     /// The records that may be repetitions.
     pub fn doubts(&self) -> Doubts {
         self.fold.doubts().expect("a doubtful batch has doubts until it is settled")
@@ -63,24 +68,17 @@ impl DoubtfulBatch {
     /// The batch without those records at `repeated` offsets.
     pub fn settle(mut self, repeated: &FxHashSet<u64>) -> Batch {
         self.fold.settle(repeated);
-        let Self { offsets, content_hash, records, fold, left_out } = self;
-        left_out.complete(offsets, content_hash, records, fold.finish())
+        self.finish()
     }
-}
 
-/// Records that are not folded.
-struct LeftOut {
-    offsets: Vec<u64>,
-    letters: DeadLetters,
-}
-
-impl LeftOut {
-    fn complete(self, offsets: Range<u64>, content_hash: u64, records: u64, mut folded: Folded) -> Batch {
-        if !self.offsets.is_empty() {
-            *folded.drops.entry(DropReason::RejectedByStore).or_default() += self.offsets.len() as u64;
+    fn finish(self) -> Batch {
+        let Self { mut batch, fold } = self;
+        batch.folded = fold.finish();
+        if !batch.without.is_empty() {
+            let drops = batch.folded.drops.entry(DropReason::RejectedByStore).or_default();
+            *drops += batch.without.len() as u64;
         }
-        let letters = self.letters.finish().collect();
-        Batch { offsets, content_hash, records, folded, without: self.offsets, letters }
+        batch
     }
 }
 
@@ -89,7 +87,9 @@ pub struct Collector {
     topic: &'static str,
     schemas: Option<Arc<Schemas>>,
     fold: Box<dyn Fold>,
-    left_out: LeftOut,
+    without: Vec<u64>,
+    letters: DeadLetters,
+    oldest_ms: i64,
     first_at: Option<Instant>,
     offsets: Option<Range<u64>>,
     content: Xxh3,
@@ -104,7 +104,9 @@ impl Collector {
             topic: folder.topic(),
             schemas: folder.schemas(),
             fold: folder.start(partition),
-            left_out: LeftOut { offsets: Vec::new(), letters: folder.letters(partition) },
+            without: Vec::new(),
+            letters: folder.letters(partition),
+            oldest_ms: i64::MAX,
             first_at: None,
             offsets: None,
             content: Xxh3::new(),
@@ -115,7 +117,7 @@ impl Collector {
 
     /// Leaves the records at these offsets, in ascending order, out of the fold: they become dead letters.
     pub fn leaving_out(mut self, offsets: Vec<u64>) -> Self {
-        self.left_out.offsets = offsets;
+        self.without = offsets;
         self
     }
 
@@ -176,9 +178,10 @@ impl Collector {
         self.records += records.len();
         for record in records {
             self.bytes += record.size();
+            self.oldest_ms = self.oldest_ms.min(record.timestamp);
             self.content.update(&record.value);
-            if self.left_out.offsets.binary_search(&record.offset).is_ok() {
-                self.left_out.letters.add(record, DropReason::RejectedByStore, REFUSED);
+            if self.without.binary_search(&record.offset).is_ok() {
+                self.letters.add(record, DropReason::RejectedByStore, REFUSED);
             } else if let Some(value) = translated.remove(&record.offset) {
                 self.fold.add(&LogRecord { value, ..record.clone() });
             } else {
@@ -189,13 +192,18 @@ impl Collector {
     }
 
     fn finish(self) -> Option<Collected> {
-        let (offsets, content_hash) = (self.offsets?, self.content.digest());
-        let (records, fold, left_out) = (self.records as u64, self.fold, self.left_out);
-        Some(if fold.doubts().is_none() {
-            Collected::Batch(left_out.complete(offsets, content_hash, records, fold.finish()))
-        } else {
-            Collected::Doubtful(DoubtfulBatch { offsets, content_hash, records, fold, left_out })
-        })
+        let batch = Batch {
+            offsets: self.offsets?,
+            content_hash: self.content.digest(),
+            records: self.records as u64,
+            oldest_ms: self.oldest_ms,
+            folded: Folded::default(),
+            without: self.without,
+            letters: self.letters.finish().collect(),
+        };
+        let read = DoubtfulBatch { batch, fold: self.fold };
+        let has_doubts = read.fold.doubts().is_some();
+        Some(if has_doubts { Collected::Doubtful(read) } else { Collected::Batch(read.finish()) })
     }
 }
 

@@ -291,7 +291,7 @@ impl Worker {
             Collected::Doubtful(doubtful) => doubtful,
         };
         let Self { context, partition, reader, .. } = self;
-        let (start, doubts) = (doubtful.offsets.start, doubtful.doubts());
+        let (start, doubts) = (doubtful.start(), doubtful.doubts());
         context.metrics.doubtful_ids.inc_by(doubts.len() as u64);
         let look_up = || repetitions::look_up(&context.store, *partition, start, &doubts);
         let repeated = ask(context, reader.revoked(), look_up).await?;

@@ -73,7 +73,7 @@ impl Folder for ContributionsFolder {
     }
 
     fn raw_tables(&self) -> &'static [RawTable] {
-        &[RawTable { name: CONTRIBUTIONS, of_topic: Some("true") }, dead_letters::RAW]
+        &[RawTable { name: CONTRIBUTIONS, of_topic: Some("true"), has_timestamp: false }, dead_letters::RAW]
     }
 
     fn prepare<'a>(&'a self, store: &'a Store, partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -16,7 +16,7 @@ use crate::row_binary::RowWriter;
 
 pub const TABLE: &str = "dead_letters";
 /// A letter names the record that it is about, which another topic's letter may be about, too.
-pub const RAW: RawTable = RawTable { name: TABLE, of_topic: None };
+pub const RAW: RawTable = RawTable { name: TABLE, of_topic: None, has_timestamp: false };
 const COLUMNS: &[&str] = &[
     "id",
     "reason",

@@ -49,7 +49,7 @@ impl Folder for DirectoryFolder {
     /// All of them: newer rows replace older ones, so that none of them sums up others.
     fn raw_tables(&self) -> &'static [RawTable] {
         const fn of(name: &'static str) -> RawTable {
-            RawTable { name, of_topic: None }
+            RawTable { name, of_topic: None, has_timestamp: false }
         }
         const { &[of(USERS), of(NAMESPACES), of(PROJECTS), of(MEMBERS), of(COMPACTIONS), dead_letters::RAW] }
     }

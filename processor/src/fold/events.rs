@@ -86,8 +86,8 @@ impl Folder for EventsFolder {
 
     fn raw_tables(&self) -> &'static [RawTable] {
         &[
-            RawTable { name: EVENTS, of_topic: Some("true") },
-            RawTable { name: page_event_row::TABLE, of_topic: Some("source = 'tracked_event'") },
+            RawTable { name: EVENTS, of_topic: Some("true"), has_timestamp: true },
+            RawTable { name: page_event_row::TABLE, of_topic: Some("source = 'tracked_event'"), has_timestamp: true },
             dead_letters::RAW,
         ]
     }

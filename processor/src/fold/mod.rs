@@ -65,6 +65,9 @@ pub struct RawTable {
     /// The SQL condition that is true of the topic's rows, whose columns `partition` and `offset` tell which record they come of;
     /// `None` where the table has no such columns.
     pub of_topic: Option<&'static str>,
+    /// Whether its column `received_at` is the record's timestamp. It tells the rows of a log from those of an earlier one that had
+    /// the same offsets.
+    pub has_timestamp: bool,
 }
 
 /// The fold of one batch.

@@ -253,8 +253,8 @@ impl Folder for Copies {
 
     fn raw_tables(&self) -> &'static [RawTable] {
         &[
-            RawTable { name: "first", of_topic: Some("true") },
-            RawTable { name: "second", of_topic: Some("true") },
+            RawTable { name: "first", of_topic: Some("true"), has_timestamp: true },
+            RawTable { name: "second", of_topic: Some("true"), has_timestamp: true },
             dead_letters::RAW,
         ]
     }

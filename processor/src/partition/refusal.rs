@@ -32,19 +32,41 @@ pub enum Resolved {
     Stuck(Announced),
 }
 
-/// How many rows of a table come of those records of the partition.
-async fn count_rows(
-    store: &Store,
-    table: &RawTable,
+/// Raw rows of some records of a batch.
+#[derive(Clone, Copy)]
+struct RawRows<'a> {
     partition: u32,
-    of_records: &str,
-) -> Result<u64, StoreError> {
-    let Some(of_topic) = table.of_topic else { return Ok(0) };
-    let sql = format!(
-        "SELECT count() FROM {} WHERE partition = {partition} AND {of_records} AND {of_topic}",
-        table.name
-    );
-    Ok(store.client().query_raw(&sql).fetch_one().await?)
+    oldest_ms: i64,
+    /// A condition on `offset`.
+    of_records: &'a str,
+}
+
+impl RawRows<'_> {
+    /// The condition that is true of them in a table; `None` where its rows don't tell their record.
+    fn condition(&self, table: &RawTable) -> Option<String> {
+        let Self { partition, oldest_ms, of_records } = self;
+        let of_topic = table.of_topic?;
+        let since = if table.has_timestamp {
+            format!(" AND received_at >= fromUnixTimestamp64Milli({oldest_ms})")
+        } else {
+            String::new()
+        };
+        Some(format!("partition = {partition} AND {of_records} AND {of_topic}{since}"))
+    }
+
+    async fn count(&self, store: &Store, table: &RawTable) -> Result<u64, StoreError> {
+        let Some(condition) = self.condition(table) else { return Ok(0) };
+        let sql = format!("SELECT count() FROM {} WHERE {condition}", table.name);
+        Ok(store.client().query_raw(&sql).fetch_one().await?)
+    }
+
+    async fn delete(&self, store: &Store, table: &RawTable) -> Result<(), StoreError> {
+        let Some(condition) = self.condition(table) else { return Ok(()) };
+        let (name, on_cluster) = (table.name, store.on_cluster());
+        let sql =
+            format!("ALTER TABLE {name}{on_cluster} DELETE WHERE {condition} SETTINGS mutations_sync = 2");
+        store.run(&sql).await
+    }
 }
 
 /// Whether an announcement of the range can leave out these offsets, which ascend.
@@ -68,19 +90,14 @@ pub async fn withdraw(
     store: &Store,
     raw_tables: &[RawTable],
     partition: u32,
-    without: &[u64],
+    batch: &Batch,
 ) -> Result<(), StoreError> {
-    let offsets: Vec<String> = without.iter().map(u64::to_string).collect();
+    let offsets: Vec<String> = batch.without.iter().map(u64::to_string).collect();
     let of_records = format!("offset IN ({})", offsets.join(", "));
+    let rows = RawRows { partition, oldest_ms: batch.oldest_ms, of_records: &of_records };
     for table in raw_tables {
-        if count_rows(store, table, partition, &of_records).await? > 0 {
-            let (name, of_topic) = (table.name, table.of_topic.unwrap_or("false"));
-            let on_cluster = store.on_cluster();
-            let condition = format!("partition = {partition} AND {of_records} AND {of_topic}");
-            let sql = format!(
-                "ALTER TABLE {name}{on_cluster} DELETE WHERE {condition} SETTINGS mutations_sync = 2"
-            );
-            store.run(&sql).await?;
+        if rows.count(store, table).await? > 0 {
+            rows.delete(store, table).await?;
         }
     }
     Ok(())
@@ -108,7 +125,7 @@ impl Worker {
         let kept = counts.partition_point(|count| fits(self.done, &offsets, &without[..*count]));
         let offsets = if kept == without.len() {
             offsets
-        } else if self.is_stored_in_part(&offsets).await? {
+        } else if self.is_stored_in_part(&announced.batch).await? {
             return Ok(self.stuck(announced, "too many records of a batch that is stored in part"));
         } else {
             offsets.start..without[kept]
@@ -145,14 +162,15 @@ impl Worker {
         let Self { context, partition, reader, .. } = self;
         let mut unstored = Vec::new();
         let unwritten = std::mem::take(&mut announced.raw);
+        let oldest_ms = announced.batch.oldest_ms;
         let before = unwritten.len();
         for insert in unwritten {
             let table = context.folder.raw_tables().iter().find(|table| table.name == insert.table);
             let table = table.expect("raw rows are of raw tables");
             let of_insert =
                 format!("{} AND _partition_id = '{}'", within(&announced.batch.offsets), insert.month);
-            let count = || count_rows(&context.store, table, *partition, &of_insert);
-            if ask(context, reader.revoked(), count).await? == 0 {
+            let rows = RawRows { partition: *partition, oldest_ms, of_records: &of_insert };
+            if ask(context, reader.revoked(), || rows.count(&context.store, table)).await? == 0 {
                 unstored.push(insert);
             }
         }
@@ -160,12 +178,12 @@ impl Worker {
         Ok(announced.raw.len() < before)
     }
 
-    async fn is_stored_in_part(&mut self, offsets: &Range<u64>) -> Result<bool, PartitionError> {
+    async fn is_stored_in_part(&mut self, batch: &Batch) -> Result<bool, PartitionError> {
         let Self { context, partition, reader, .. } = self;
+        let of_records = within(&batch.offsets);
+        let rows = RawRows { partition: *partition, oldest_ms: batch.oldest_ms, of_records: &of_records };
         for table in context.folder.raw_tables() {
-            let of_records = within(offsets);
-            let count = || count_rows(&context.store, table, *partition, &of_records);
-            if ask(context, reader.revoked(), count).await? > 0 {
+            if ask(context, reader.revoked(), || rows.count(&context.store, table)).await? > 0 {
                 return Ok(true);
             }
         }

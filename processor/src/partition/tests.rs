@@ -144,7 +144,7 @@ impl Folder for Concatenate {
     }
 
     fn raw_tables(&self) -> &'static [RawTable] {
-        &[RawTable { name: "t", of_topic: None }]
+        &[RawTable { name: "t", of_topic: None, has_timestamp: false }]
     }
 
     fn start(&self, _partition: u32) -> Box<dyn Fold> {

@@ -90,13 +90,14 @@ async fn send_unwritten(
     partition: u32,
     announced: &mut Announced,
 ) -> Result<(), InsertError> {
-    let Batch { offsets, content_hash, without, .. } = &announced.batch;
+    let Batch { offsets, content_hash, .. } = &announced.batch;
     let start_before = announced.at + context.config.announcement_ttl();
     let topic = context.folder.topic();
     let prefix = format!("{topic}:{partition}:{}-{}:{content_hash:016x}", offsets.start, offsets.end);
     send_all(context, &prefix, start_before, &mut announced.raw).await?;
     if announced.may_hold_refused {
-        let withdrawn = withdraw(&context.store, context.folder.raw_tables(), partition, without).await;
+        let withdrawn =
+            withdraw(&context.store, context.folder.raw_tables(), partition, &announced.batch).await;
         context.progress.answered();
         withdrawn.map_err(|error| InsertError::Outage {
             table: "what holds rows that are left out".to_owned(),
