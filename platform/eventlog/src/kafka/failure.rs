@@ -30,13 +30,11 @@ pub(super) fn append_error(error: &KafkaError, topic: &str, bytes: usize) -> App
 }
 
 /// Why a record that was handed to librdkafka was not delivered. What librdkafka gives up it may have sent, and the brokers
-/// may have it, whatever the reason.
+/// may have it, whatever the reason; only a record that the brokers refuse for what it is is none of theirs.
 pub(super) fn delivery_error(error: &KafkaError, topic: &str, partition: i32, bytes: usize) -> AppendError {
     match append_error(error, topic, bytes) {
-        AppendError::Unavailable(reason) => {
-            AppendError::InDoubt { partition: u32::try_from(partition).ok(), reason }
-        }
-        error => error,
+        refused @ AppendError::Rejected(_) => refused,
+        error => AppendError::InDoubt { partition: u32::try_from(partition).ok(), reason: error.to_string() },
     }
 }
 

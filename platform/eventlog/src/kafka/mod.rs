@@ -73,55 +73,22 @@ impl KafkaLog {
         &self,
         name: &str,
         topic: &Topic,
-        records: Vec<Record>,
-        partitions: Vec<u32>,
+        records: &[Record],
+        partitions: &[u32],
     ) -> Vec<Result<Appended, AppendError>> {
         let limit = topic.max_record_bytes;
-        let mut results = Vec::with_capacity(records.len());
-        let mut sent = Sent::default();
-        for (record, partition) in records.into_iter().zip(partitions) {
-            let bytes = record.size();
-            results.push((bytes > limit).then_some(Err(AppendError::TooLarge { bytes, limit })));
-            if bytes <= limit {
-                sent.add(record, partition);
-            }
-        }
-        let mut delivered = self.deliver(name, sent).await.into_iter();
-        let reason = || "the delivery was not reported".to_owned();
-        let missing = || Err(AppendError::InDoubt { partition: None, reason: reason() });
-        results
-            .into_iter()
-            .map(|refused| refused.or_else(|| delivered.next()).unwrap_or_else(missing))
-            .collect()
-    }
-
-    async fn deliver(&self, name: &str, sent: Sent) -> Vec<Result<Appended, AppendError>> {
-        if sent.records.is_empty() {
-            return Vec::new();
-        }
-        let permits = sent.bytes.min(self.config.max_waiting_bytes) as u32;
+        let bytes: usize = records
+            .iter()
+            .map(Record::size)
+            .filter(|bytes| *bytes <= limit)
+            .map(|bytes| bytes + RECORD_OVERHEAD)
+            .sum();
+        let permits = bytes.min(self.config.max_waiting_bytes) as u32;
         let room = Arc::clone(&self.room).acquire_many_owned(permits);
         match tokio::time::timeout(self.config.append_timeout, room).await {
-            Ok(Ok(room)) => self.producer.send(name, &sent.records, &sent.partitions, room).await,
-            _ => vec![Err(AppendError::Full); sent.records.len()],
+            Ok(Ok(room)) => self.producer.send(name, records, partitions, limit, room).await,
+            _ => vec![Err(AppendError::Full); records.len()],
         }
-    }
-}
-
-/// Records on their way to the producer.
-#[derive(Default)]
-struct Sent {
-    records: Vec<Record>,
-    partitions: Vec<u32>,
-    /// What they take in the buffer.
-    bytes: usize,
-}
-
-impl Sent {
-    fn add(&mut self, record: Record, partition: u32) {
-        self.bytes += record.size() + RECORD_OVERHEAD;
-        self.records.push(record);
-        self.partitions.push(partition);
     }
 }
 
@@ -132,13 +99,7 @@ impl EventLog for KafkaLog {
     }
 
     async fn append(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Appended, AppendError>> {
-        match self.topics.get(topic).await {
-            Ok(found) => {
-                let partitions = found.spread.partitions_of(&records, found.partitions);
-                self.send(topic, &found, records, partitions).await
-            }
-            Err(error) => vec![Err(not_sent(error)); records.len()],
-        }
+        self.offer(topic, &records).await
     }
 
     async fn watermarks(&self, topic: &str) -> Result<Vec<Watermarks>, LogError> {
@@ -172,15 +133,24 @@ impl EventLog for KafkaLog {
 
 #[async_trait]
 impl Upstream for KafkaLog {
+    async fn offer(&self, topic: &str, records: &[Record]) -> Vec<Result<Appended, AppendError>> {
+        match self.topics.get(topic).await {
+            Ok(found) => {
+                let partitions = found.spread.partitions_of(records, found.partitions);
+                self.send(topic, &found, records, &partitions).await
+            }
+            Err(error) => vec![Err(not_sent(error)); records.len()],
+        }
+    }
+
     async fn append_to(
         &self,
         topic: &str,
         partition: u32,
-        records: Vec<Record>,
+        records: &[Record],
     ) -> Vec<Result<Appended, AppendError>> {
-        let partitions = vec![partition; records.len()];
         match self.topics.get(topic).await {
-            Ok(found) => self.send(topic, &found, records, partitions).await,
+            Ok(found) => self.send(topic, &found, records, &vec![partition; records.len()]).await,
             Err(error) => vec![Err(not_sent(error)); records.len()],
         }
     }

@@ -93,12 +93,14 @@ impl RecordProducer {
         Ok(Self { config, native })
     }
 
-    /// Sends the records to the given partitions, and returns their results once all are there.
+    /// Sends the records that are no longer than the limit to the given partitions, and returns the results of all once all
+    /// are there.
     pub(super) async fn send(
         &self,
         topic: &str,
         records: &[Record],
         partitions: &[u32],
+        limit: usize,
         room: OwnedSemaphorePermit,
     ) -> Results {
         let (done, results) = oneshot::channel();
@@ -113,7 +115,10 @@ impl RecordProducer {
         });
         let native = Arc::clone(&self.native.lock());
         for (index, (record, partition)) in records.iter().zip(partitions).enumerate() {
-            hand_over(&native, &call, index, record, *partition);
+            match record.size() {
+                bytes if bytes > limit => call.settle(index, Err(AppendError::TooLarge { bytes, limit })),
+                _ => hand_over(&native, &call, index, record, *partition),
+            }
         }
         call.close_one();
         let results = results.await.unwrap_or_else(|_| vec![unreported; records.len()]);

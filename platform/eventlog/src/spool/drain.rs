@@ -196,7 +196,10 @@ impl Drainer {
         for (spooled, result) in join_all(sent).await.into_iter().flatten() {
             match result {
                 Ok(()) => {}
-                Err(error) if error.is_retriable() => return Err(Failure::Log(error.to_string())),
+                // A topic is away for a moment when brokers start.
+                Err(error) if error.is_retriable() || matches!(error, AppendError::UnknownTopic(_)) => {
+                    return Err(Failure::Log(error.to_string()));
+                }
                 Err(error) => {
                     tracing::error!(topic = chunk.topic, %error, "the log refuses an acknowledged record for good");
                     refused.push(spooled);
@@ -217,7 +220,7 @@ impl Drainer {
     ) -> Vec<(Spooled, Result<(), AppendError>)> {
         let limit = self.shared.config.append_timeout * 2;
         let records: Vec<Record> = spooled.iter().map(|spooled| spooled.record.clone()).collect();
-        let appended = timeout(limit, self.shared.log.append_to(topic, partition, records)).await;
+        let appended = timeout(limit, self.shared.log.append_to(topic, partition, &records)).await;
         let hanging = |_| {
             let reason = format!("no answer within {} s", limit.as_secs());
             vec![Err(AppendError::InDoubt { partition: Some(partition), reason }); spooled.len()]

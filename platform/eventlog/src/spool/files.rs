@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 
 use super::SpoolError;
-use super::entry::Entry;
+use super::entry::{Entry, HEADER_BYTES};
 use super::progress::{Place, Progress, ProgressFile};
 
 const EXTENSION: &str = "spool";
@@ -124,8 +124,10 @@ impl Files {
     }
 
     fn drop_empty(&self, segments: &mut Segments) {
-        if let Some(last) = segments.all.pop_back_if(|last| last.bytes == 0) {
-            self.remove(last.number);
+        let last = segments.all.back().copied();
+        if let Some(Segment { number, bytes: 0 }) = last {
+            segments.all.pop_back();
+            self.remove(number);
         }
     }
 
@@ -155,12 +157,13 @@ impl Files {
     pub(super) fn release(&self, at: Place) -> u64 {
         let mut segments = self.segments.lock();
         let mut freed = 0;
-        let is_drained = |segment: &mut Segment| {
+        let is_drained = |segment: &&Segment| {
             segment.number < at.segment || segment.number == at.segment && segment.bytes <= at.offset
         };
-        while let Some(drained) = segments.all.pop_front_if(is_drained) {
-            self.remove(drained.number);
-            freed += drained.bytes;
+        while let Some(Segment { number, bytes }) = segments.all.front().filter(is_drained).copied() {
+            segments.all.pop_front();
+            self.remove(number);
+            freed += bytes;
         }
         if segments.all.is_empty() {
             segments.open = None;
@@ -279,7 +282,7 @@ fn read_frames(file: &File, offset: u64, end: u64, max_bytes: usize) -> io::Resu
         let mut frames = vec![0; bytes.min(left)];
         file.read_exact_at(&mut frames, offset).map(|()| frames)
     };
-    let frames = read(max_bytes)?;
+    let frames = read(max_bytes.max(HEADER_BYTES))?;
     match Entry::frame_bytes(&frames) {
         Some(first) if first > frames.len() => read(first),
         _ => Ok(frames),

@@ -46,22 +46,19 @@ impl Ledger {
 
     /// An entry that room was taken for was written, or not.
     pub(super) fn written(&self, bytes: u64, records: u64, spooled_at: i64, written: &io::Result<()>) {
-        match written {
-            Ok(()) => {
-                self.metrics.spooled.inc_by(records);
-                self.mended();
-                self.change(|waiting| {
-                    waiting.records += records;
-                    waiting.bytes += bytes;
-                    waiting.oldest = waiting.oldest.or(Some(spooled_at));
-                });
-                self.appended.notify_one();
-            }
-            Err(_) => {
-                self.free(bytes);
-                self.broken.store(true, Ordering::Release);
-            }
+        if written.is_err() {
+            self.free(bytes);
+            self.broken.store(true, Ordering::Release);
+            return;
         }
+        self.metrics.spooled.inc_by(records);
+        self.mended();
+        self.change(|waiting| {
+            waiting.records += records;
+            waiting.bytes += bytes;
+            waiting.oldest = waiting.oldest.or(Some(spooled_at));
+        });
+        self.appended.notify_one();
     }
 
     /// Entries that are in the log now.

@@ -200,23 +200,21 @@ impl SpoolingLog {
         Ok(())
     }
 
-    /// Offers records to the log. Those that it has not confirmed come back with what is known of them.
+    /// Offers records to the log. The error, where it has not confirmed them all, is what it said to each.
     async fn offer(
         &self,
         topic: &str,
-        records: Vec<Record>,
-    ) -> Result<Vec<Result<(), AppendError>>, (Vec<Record>, Vec<Result<Appended, AppendError>>)> {
+        records: &[Record],
+    ) -> Result<Vec<Result<(), AppendError>>, Vec<Result<Appended, AppendError>>> {
         // Twice: waiting for room, and for the answer. Past it the log itself hangs.
         let limit = self.shared.config.append_timeout * 2 + self.shared.config.probe_timeout;
-        let results = match timeout(limit, self.shared.log.append(topic, records.clone())).await {
-            Ok(results) => results,
-            Err(_) => {
-                let reason = format!("no answer within {} s", limit.as_secs());
-                vec![Err(AppendError::InDoubt { partition: None, reason }); records.len()]
-            }
+        let hanging = |_| {
+            let reason = format!("no answer within {} s", limit.as_secs());
+            vec![Err(AppendError::InDoubt { partition: None, reason }); records.len()]
         };
+        let results = timeout(limit, self.shared.log.offer(topic, records)).await.unwrap_or_else(hanging);
         if results.iter().any(|result| result.as_ref().is_err_and(AppendError::is_retriable)) {
-            return Err((records, results));
+            return Err(results);
         }
         Ok(results.into_iter().map(|result| result.map(drop)).collect())
     }
@@ -336,9 +334,9 @@ impl Intake for SpoolingLog {
         if !self.shared.link.is_up() {
             return self.divert(topic, records).await;
         }
-        match self.offer(topic, records).await {
+        match self.offer(topic, &records).await {
             Ok(settled) => settled,
-            Err((records, results)) => {
+            Err(results) => {
                 let error = results
                     .iter()
                     .filter_map(|result| result.as_ref().err())

@@ -17,7 +17,7 @@ async fn spools_until_killed() {
     let Ok(folder) = std::env::var("TALLY_TEST_SPOOL_KILLED") else { return };
     let log = FaultyLog::new(1, 1);
     log.set(Fault::Down);
-    let running = Running::start(config(Path::new(&folder)), log);
+    let running = Running::start(&config(Path::new(&folder)), &log);
     let appending = (0..8).map(|task| {
         let spool = Arc::clone(&running.spool);
         tokio::spawn(async move {
@@ -49,7 +49,7 @@ async fn whatever_a_killed_process_has_acknowledged_is_drained_by_the_next_one()
         child.wait().expect("ended");
     }
     let log = FaultyLog::new(1, 1);
-    let running = Running::start(config(folder.path()), Arc::clone(&log) as _);
+    let running = Running::start(&config(folder.path()), &log);
     running.wait_until_drained().await;
     let mut copies = BTreeMap::<String, usize>::new();
     for value in log.values().into_iter().flatten() {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use tally_eventlog::spool::SpoolConfig;
 use tally_eventlog::{AppendError, Intake};
@@ -34,7 +33,7 @@ async fn spools_until_the_disk_is_full() {
     let log = FaultyLog::new(1, 1);
     log.set(Fault::Down);
     let spool = SpoolConfig { segment_bytes: 16 << 20, ..config(Path::new(&folder)) };
-    let running = Running::start(spool, Arc::clone(&log) as _);
+    let running = Running::start(&spool, &log);
     let mut taken = Vec::new();
     for number in 0..20 {
         match accept(&running, number).await {

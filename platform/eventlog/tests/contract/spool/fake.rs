@@ -216,9 +216,7 @@ impl EventLog for FaultyLog {
     }
 
     async fn append(&self, _: &str, records: Vec<Record>) -> Vec<Result<Appended, AppendError>> {
-        let count = self.partitions.lock().len() as u32;
-        let partitions = self.spread.partitions_of(&records, count);
-        self.append_all(records, partitions).await
+        self.offer("", &records).await
     }
 
     async fn watermarks(&self, _: &str) -> Result<Vec<Watermarks>, LogError> {
@@ -244,14 +242,20 @@ impl EventLog for FaultyLog {
 
 #[async_trait]
 impl Upstream for FaultyLog {
+    async fn offer(&self, _: &str, records: &[Record]) -> Vec<Result<Appended, AppendError>> {
+        let count = self.partitions.lock().len() as u32;
+        let partitions = self.spread.partitions_of(records, count);
+        self.append_all(records.to_vec(), partitions).await
+    }
+
     async fn append_to(
         &self,
         _: &str,
         partition: u32,
-        records: Vec<Record>,
+        records: &[Record],
     ) -> Vec<Result<Appended, AppendError>> {
         let partitions = vec![partition; records.len()];
-        self.append_all(records, partitions).await
+        self.append_all(records.to_vec(), partitions).await
     }
 
     async fn offset_at(&self, _: &str, partition: u32, timestamp: i64) -> Result<u64, LogError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tally_eventlog::kafka::KafkaLog;
-use tally_eventlog::spool::{SpoolConfig, SpoolingLog, State, Upstream};
+use tally_eventlog::spool::{SpoolConfig, SpoolingLog, State};
 use tally_eventlog::{EventLog, Intake, Record, TopicSpec};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -79,7 +79,7 @@ impl Drop for Broker {
 async fn write(spool: Arc<SpoolingLog>, acknowledged: Arc<Mutex<BTreeSet<String>>>, writer: u32) {
     for call in 0.. {
         let record = |index: u32| Record {
-            key: (index % 2 == 0).then(|| Bytes::from(format!("key {index}"))),
+            key: (index.is_multiple_of(2)).then(|| Bytes::from(format!("key {index}"))),
             value: Bytes::from(format!("{writer}-{call}-{index}")),
             timestamp: now(),
         };
@@ -122,13 +122,12 @@ async fn a_broker_that_is_killed_or_frozen_under_load_costs_no_record_and_double
     log.ensure_topic(&TopicSpec { max_record_bytes: 1 << 20, ..spec(TOPIC, PARTITIONS) })
         .await
         .expect("a topic");
-    let upstream: Arc<dyn Upstream> = Arc::clone(&log) as _;
     let spool = SpoolConfig {
         append_timeout,
         settle: Duration::from_secs(1),
         ..SpoolConfig::new(folder.path(), [TOPIC])
     };
-    let running = Running::start(spool, upstream);
+    let running = Running::start(&spool, &log);
 
     let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
     let mut writers = JoinSet::new();

@@ -57,12 +57,12 @@ async fn write(spool: Arc<SpoolingLog>, told: Arc<Mutex<Told>>, name: String, mu
 /// One life of the process: writes while the log has its faults, then dies.
 async fn live(
     log: &Arc<FaultyLog>,
-    config: SpoolConfig,
+    config: &SpoolConfig,
     told: &Arc<Mutex<Told>>,
     name: &str,
     random: &mut Random,
 ) -> u64 {
-    let running = Running::start(config, Arc::clone(log) as _);
+    let running = Running::start(config, log);
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
         let seed = Random::new(random.below(u64::MAX));
@@ -78,7 +78,7 @@ async fn live(
         log.set(fault);
         sleep(Duration::from_millis(random.below(60))).await;
     }
-    let found_again = running.metric("tally_spool_found_again_total") as u64;
+    let found_again = running.metric("tally_spool_found_again_total");
     running.draining.abort();
     writers.shutdown().await;
     let _ = running.draining.await;
@@ -109,14 +109,14 @@ async fn run(seed: u64) -> (usize, u64) {
     }
     let mut found_again = 0;
     for life in 0..=random.below(4) {
-        found_again += live(&log, config.clone(), &told, &format!("{seed}-{life}"), &mut random).await;
+        found_again += live(&log, &config, &told, &format!("{seed}-{life}"), &mut random).await;
         tear(folder.path(), &mut random);
     }
     log.set(Fault::None);
-    let last = Running::start(config, Arc::clone(&log) as _);
+    let last = Running::start(&config, &log);
     last.wait_until_drained().await;
-    found_again += last.metric("tally_spool_found_again_total") as u64;
-    assert_eq!(last.metric("tally_spool_set_aside_total"), 0.0);
+    found_again += last.metric("tally_spool_found_again_total");
+    assert_eq!(last.metric("tally_spool_set_aside_total"), 0);
     last.stop().await;
 
     let mut copies = BTreeMap::<String, usize>::new();

@@ -43,8 +43,9 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: SpoolConfig, log: Arc<dyn Upstream>) -> Self {
-        let (spool, registry) = open(config, log);
+    fn start(config: &SpoolConfig, log: &Arc<impl Upstream + 'static>) -> Self {
+        let log: Arc<dyn Upstream> = Arc::clone(log) as _;
+        let (spool, registry) = open(config, &log);
         let shutdown = CancellationToken::new();
         let (drained, until) = (Arc::clone(&spool), shutdown.clone());
         let draining = tokio::spawn(async move { drained.run(until).await });
@@ -60,20 +61,20 @@ impl Running {
         self.draining.await.expect("a clean end");
     }
 
-    fn metric(&self, name: &str) -> f64 {
+    fn metric(&self, name: &str) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name).expect("a metric");
         let metric = &family.get_metric()[0];
-        metric.get_counter().get_value() + metric.get_gauge().get_value()
+        (metric.get_counter().get_value() + metric.get_gauge().get_value()) as u64
     }
 }
 
 /// Opens the spool, once whatever is left of the one before it has let go of the folder.
-fn open(config: SpoolConfig, log: Arc<dyn Upstream>) -> (Arc<SpoolingLog>, Registry) {
+fn open(config: &SpoolConfig, log: &Arc<dyn Upstream>) -> (Arc<SpoolingLog>, Registry) {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let registry = Registry::new();
-        match SpoolingLog::open(config.clone(), Arc::clone(&log), &registry) {
+        match SpoolingLog::open(config.clone(), Arc::clone(log), &registry) {
             Ok(spool) => return (Arc::new(spool), registry),
             Err(SpoolError::InUse(_)) if Instant::now() < deadline => std::thread::yield_now(),
             Err(error) => panic!("{error}"),

@@ -1,6 +1,5 @@
 //! Limits of the spool, and records that nobody can take.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tally_eventlog::spool::{SpoolConfig, SpoolError, SpoolingLog, State};
@@ -20,8 +19,7 @@ async fn a_full_spool_refuses_until_it_is_drained_and_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = FaultyLog::new(1, 1);
     log.set(Fault::Down);
-    let running =
-        Running::start(SpoolConfig { max_bytes: 3000, ..config(folder.path()) }, Arc::clone(&log) as _);
+    let running = Running::start(&SpoolConfig { max_bytes: 3000, ..config(folder.path()) }, &log);
     let mut taken = Vec::new();
     let refused = loop {
         let value = format!("{} {}", taken.len(), "x".repeat(100));
@@ -36,15 +34,15 @@ async fn a_full_spool_refuses_until_it_is_drained_and_says_so() {
     assert_eq!(running.spool.state(), State::Spooling);
     let not_ready = running.spool.readiness().await.expect_err("full");
     assert!(not_ready.contains("down") && not_ready.contains("full"), "{not_ready}");
-    assert_eq!(running.metric("tally_spool_refused_total"), 1.0);
-    assert_eq!(running.metric("tally_spool_records"), taken.len() as f64);
+    assert_eq!(running.metric("tally_spool_refused_total"), 1);
+    assert_eq!(running.metric("tally_spool_records"), taken.len() as u64);
 
     log.set(Fault::None);
     running.wait_until_drained().await;
     assert_eq!(running.spool.readiness().await.as_deref(), Ok("ok"));
     assert_eq!(log.values(), [taken], "in order");
-    assert_eq!(running.metric("tally_spool_bytes"), 0.0);
-    assert_eq!(running.metric("tally_spool_oldest_timestamp_seconds"), 0.0);
+    assert_eq!(running.metric("tally_spool_bytes"), 0);
+    assert_eq!(running.metric("tally_spool_oldest_timestamp_seconds"), 0);
     running.stop().await;
 }
 
@@ -54,7 +52,7 @@ async fn once_the_log_is_known_to_be_down_nobody_waits_for_it() {
     let log = FaultyLog::new(1, 1);
     log.set(Fault::Frozen);
     let patient = SpoolConfig { append_timeout: Duration::from_millis(300), ..config(folder.path()) };
-    let running = Running::start(patient, Arc::clone(&log) as _);
+    let running = Running::start(&patient, &log);
     let asked = std::time::Instant::now();
     accept(&running, "first").await.expect("spooled");
     assert!(asked.elapsed() >= Duration::from_millis(300), "{:?}", asked.elapsed());
@@ -71,7 +69,7 @@ async fn a_record_that_the_log_refuses_for_good_does_not_hold_up_the_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = FaultyLog::new(1, 1);
     log.set(Fault::Down);
-    let running = Running::start(config(folder.path()), Arc::clone(&log) as _);
+    let running = Running::start(&config(folder.path()), &log);
     for value in ["one", "poison", "two"] {
         accept(&running, value).await.expect("spooled");
     }
@@ -79,7 +77,7 @@ async fn a_record_that_the_log_refuses_for_good_does_not_hold_up_the_others() {
     log.set(Fault::None);
     running.wait_until_drained().await;
     assert_eq!(log.values(), [["one", "two"]]);
-    assert_eq!(running.metric("tally_spool_set_aside_total"), 1.0);
+    assert_eq!(running.metric("tally_spool_set_aside_total"), 1);
     let kept = std::fs::read(folder.path().join("refused")).expect("kept");
     assert!(kept.windows(6).any(|bytes| bytes == b"poison"));
     // One that comes when the log answers is refused by the log itself.
@@ -93,7 +91,7 @@ async fn a_record_that_is_too_long_is_refused_while_the_log_is_down_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = FaultyLog::new(1, 1);
     log.set(Fault::Down);
-    let running = Running::start(SpoolConfig { max_record_bytes: 10, ..config(folder.path()) }, log);
+    let running = Running::start(&SpoolConfig { max_record_bytes: 10, ..config(folder.path()) }, &log);
     accept(&running, "0").await.expect("spooled");
     wait_until("it is down", || running.spool.state() == State::Spooling).await;
     let records = vec![record(None, "0123456789"), record(None, "0123456789+"), record(None, "1")];
@@ -106,7 +104,7 @@ async fn a_record_that_is_too_long_is_refused_while_the_log_is_down_too() {
 async fn two_processes_do_not_share_a_spool() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = FaultyLog::new(1, 1);
-    let running = Running::start(config(folder.path()), Arc::clone(&log) as _);
+    let running = Running::start(&config(folder.path()), &log);
     let second = SpoolingLog::open(config(folder.path()), log, &prometheus::Registry::new());
     let Err(error) = second else { panic!("opened twice") };
     assert!(matches!(error, SpoolError::InUse(_)));
