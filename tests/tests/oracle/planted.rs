@@ -1,0 +1,37 @@
+//! What is wrong is found: rows taken away, rows doubled, counters doubled, each planted by hand into tables that were right.
+
+use anyhow::{Context, Result, ensure};
+use tally_tests::oracle::ledger::{Fate, Kind, Ledger};
+use tally_tests::oracle::run::Setup;
+use tally_tests::oracle::topology::Topology;
+use tally_tests::oracle::workload::NUMBER;
+use tally_tests::process::clickhouse;
+
+/// Plants one fault after the other into tables that were judged to be right. They stay spoiled.
+pub async fn the_judge_finds_it(setup: &Setup, topology: &Topology, ledger: &Ledger) -> Result<()> {
+    let store = topology.store_url();
+    let spoil = async |sql: &str| clickhouse(&store, &format!("{sql} SETTINGS mutations_sync = 2")).await;
+    let judged = async || {
+        let judged = setup.judge(topology, ledger).await;
+        Ok::<_, anyhow::Error>(format!("{:#}", judged.err().context("the judge finds nothing wrong")?))
+    };
+
+    // A state that counts the same identifiers twice is the same state; a count is not.
+    spoil("INSERT INTO counters SELECT * FROM counters WHERE counter = (SELECT min(counter) FROM counters)")
+        .await?;
+    let found = judged().await?;
+    ensure!(found.contains("differ"), "{found}");
+
+    let numbers = (0..setup.workload.events()).rev();
+    let number = numbers.into_iter().find(|number| ledger.fate(Kind::Event, *number) == Fate::Acknowledged);
+    let of_it =
+        format!("JSONExtractInt(additional_properties, '{NUMBER}') = {}", number.context("an event")?);
+    spoil(&format!("INSERT INTO events SELECT * FROM events WHERE {of_it}")).await?;
+    let found = judged().await?;
+    ensure!(found.contains("1 differences") && found.contains("there more than once"), "{found}");
+
+    spoil(&format!("ALTER TABLE events DELETE WHERE {of_it}")).await?;
+    let found = judged().await?;
+    ensure!(found.contains("1 differences") && found.contains("acknowledged and lost"), "{found}");
+    Ok(())
+}
