@@ -20,16 +20,14 @@ pub(crate) async fn append(
     }
     let started = Instant::now();
     let limit = Duration::from_secs(capture.config.append_timeout_s);
-    let results = timeout(limit, capture.log.accept(topic, records)).await;
-    capture.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
-    let error = match results {
-        // Where some may be taken later the request is to come again, whatever becomes of the others.
-        Ok(results) => results.into_iter().filter_map(Result::err).max_by_key(AppendError::is_retriable),
-        Err(_) => {
-            let reason = format!("no acknowledgement within {} s", limit.as_secs());
-            Some(AppendError::InDoubt { partition: None, reason })
-        }
+    let late = |_| {
+        let reason = format!("no acknowledgement within {} s", limit.as_secs());
+        vec![Err(AppendError::InDoubt { partition: None, reason })]
     };
+    let results = timeout(limit, capture.log.accept(topic, records)).await.unwrap_or_else(late);
+    capture.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
+    // Where some may be taken later the request is to come again, whatever becomes of the others.
+    let error = results.into_iter().filter_map(Result::err).max_by_key(AppendError::is_retriable);
     let Some(error) = error else { return Ok(()) };
     capture.metrics.append_failures.inc();
     tracing::warn!(topic, %error, "the log did not take a tracker's records");

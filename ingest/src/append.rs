@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use crate::service::Inner;
 
 /// What a client is told that can't be told more.
-const IN_DOUBT: &str = "the event log did not confirm the events, and may have them: repeat them under the same ids";
+const IN_DOUBT: &str =
+    "the event log did not confirm the events, and may have them: repeat them under the same ids";
 
 /// Appends all records; `Ok` only if every one is durable.
 ///
@@ -22,18 +23,13 @@ pub(crate) async fn append(
 ) -> Result<(), ApiError> {
     let started = Instant::now();
     let limit = Duration::from_secs(ingest.config.append_timeout_s);
-    let results = timeout(limit, ingest.log.accept(topic, records)).await;
-    ingest.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
-    let error = match results {
-        Ok(results) => match worst(results.into_iter().filter_map(Result::err)) {
-            None => return Ok(()),
-            Some(error) => error,
-        },
-        Err(_) => {
-            let reason = format!("no acknowledgement within {} s", limit.as_secs());
-            AppendError::InDoubt { partition: None, reason }
-        }
+    let late = |_| {
+        let reason = format!("no acknowledgement within {} s", limit.as_secs());
+        vec![Err(AppendError::InDoubt { partition: None, reason })]
     };
+    let results = timeout(limit, ingest.log.accept(topic, records)).await.unwrap_or_else(late);
+    ingest.metrics.append_seconds.observe(started.elapsed().as_secs_f64());
+    let Some(error) = worst(results.into_iter().filter_map(Result::err)) else { return Ok(()) };
     ingest.metrics.append_failures.inc();
     tracing::warn!(topic, %error, "the log did not take a request's records");
     Err(answer(&error, ingest.config.retry_after_s))
