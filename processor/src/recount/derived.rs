@@ -106,7 +106,7 @@ const OF_UNIQUE_TOTALS: Derived = Derived {
 /// Their states can't be compared as texts, so `compare` merges them.
 const OF_UNIQUES: Derived = Derived { table: UNIQUES, summary: "", ..OF_COUNTERS };
 
-/// Tracked events that asked to be page events, too.
+/// Tracked events that asked to be page events, too. What they have no value for would make the hash of all of a row nothing.
 const OF_PAGE_EVENTS: Derived = Derived {
     table: "page_events",
     origin: Origin::Select {
@@ -117,7 +117,7 @@ const OF_PAGE_EVENTS: Derived = Derived {
             FROM events WHERE send_to_snowplow AND project_id != 0 AND {days:toDate(timestamp)}",
     },
     summary: "SELECT toDate(timestamp) AS first, first AS last, 'tracked events' AS what, count() AS measure, \
-            concat(toString(measure), ' rows of checksum ', hex(sum(cityHash64(*)))) AS contents \
+            concat(toString(measure), ' rows of checksum ', hex(sum(cityHash64(* EXCEPT (value, load_ms))))) AS contents \
         FROM {table} WHERE source = 'tracked_event' AND {days:toDate(timestamp)} GROUP BY first",
     key: "first, what",
     partitioning: Partitioning::Month,
