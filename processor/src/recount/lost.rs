@@ -17,7 +17,7 @@ use super::missing::{RAW_TOPICS, RawTopic, Scan};
 use super::{Recount, RecountError};
 
 /// How long the rows of a batch that is being written may take.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The most stretches that are listed.
 const MOST_LISTED: usize = 1_000;

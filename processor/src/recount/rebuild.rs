@@ -12,7 +12,7 @@ use tally_store::{Insert, Store};
 use super::compare::{SPILLING, Sides};
 use super::derived::{DERIVED, Derived, Origin, concerned, rendered};
 use super::fold::Recounter;
-use super::staging::{Staging, months_of};
+use super::staging::{Purpose, Staging, months_of};
 use super::verify::compared;
 use super::{Days, Recount, RecountError};
 use crate::fold::counters::{COUNTERS, UNIQUE_TOTALS, UNIQUES};
@@ -44,7 +44,7 @@ pub struct Rebuilt {
 
 /// Makes what is selected anew. No processor may run meanwhile, and none may have left a batch that it announced unfinished.
 pub async fn rebuild(recount: &Recount<'_>, selection: &Selection) -> Result<Rebuilt, RecountError> {
-    let staging = Staging::begin(recount.store, &recount.run).await?;
+    let staging = Staging::begin(recount.store, &recount.run, Purpose::Replacing).await?;
     let outcome = recount_and_replace(recount, selection, &staging).await;
     let ended = staging.end().await;
     let rebuilt = outcome?;

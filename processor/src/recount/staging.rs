@@ -10,17 +10,26 @@ use super::Days;
 /// No table of a migration begins so.
 const PREFIX: &str = "recount_";
 
+/// What staging tables are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Comparing,
+    /// Their data will be that of other tables, so it is made durable.
+    Replacing,
+}
+
 /// Where a recount keeps what it works with.
 pub struct Staging<'a> {
     store: &'a Store,
+    purpose: Purpose,
     /// Tells this run's tables from those of another, which might begin while this one is going on.
     run: String,
 }
 
 impl<'a> Staging<'a> {
     /// Drops what earlier runs left. `run` names this one: letters and digits.
-    pub async fn begin(store: &'a Store, run: &str) -> Result<Self, StoreError> {
-        let staging = Self { store, run: run.to_owned() };
+    pub async fn begin(store: &'a Store, run: &str, purpose: Purpose) -> Result<Self, StoreError> {
+        let staging = Self { store, purpose, run: run.to_owned() };
         staging.drop_all(PREFIX).await?;
         Ok(staging)
     }
@@ -65,8 +74,13 @@ impl<'a> Staging<'a> {
             .bind(table)
             .fetch_one()
             .await?;
+        let mut engine = unreplicated(&engine);
+        if self.purpose == Purpose::Comparing {
+            engine = engine.replace("fsync_after_insert = 1", "fsync_after_insert = 0");
+            engine = engine.replace("fsync_part_directory = 1", "fsync_part_directory = 0");
+        }
         let name = self.name(&format!("{purpose}_{table}"));
-        self.run(&format!("CREATE TABLE {name} AS {table} ENGINE = {}", unreplicated(&engine))).await?;
+        self.run(&format!("CREATE TABLE {name} AS {table} ENGINE = {engine}")).await?;
         Ok(name)
     }
 

@@ -11,7 +11,7 @@ use super::compare::{self, Difference, Found, Sides};
 use super::derived::{DERIVED, Derived};
 use super::lost::{self, Source};
 use super::rebuild::{Selection, fill, known_counters, select, today};
-use super::staging::Staging;
+use super::staging::{Purpose, Staging};
 use super::{Days, Recount, RecountError, raw};
 use crate::fold::counters::UNIQUES;
 
@@ -43,7 +43,7 @@ impl Report {
 /// Compares every derived table with the raw rows, and looks for what is twice among these, and for what is missing of them
 /// that `log` still has. With a log, all days of it are looked at.
 pub async fn verify(recount: &Recount<'_>, log: Option<&Source>) -> Result<Report, RecountError> {
-    let staging = Staging::begin(recount.store, &recount.run).await?;
+    let staging = Staging::begin(recount.store, &recount.run, Purpose::Comparing).await?;
     let outcome = compare_all(recount, log, &staging).await;
     let ended = staging.end().await;
     let report = outcome?;
