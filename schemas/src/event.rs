@@ -8,8 +8,8 @@ use uuid::Uuid;
 /// One accepted event. Timestamps are milliseconds since the epoch, UTC.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackedEvent<'a> {
-    /// Chosen by the client or, when it sent none, by ingest. Carried along and kept; nothing looks for repetitions of it
-    /// over several requests.
+    /// Chosen by the client or, when it sent none, by ingest. Of several events with an id that a client chose only the first
+    /// counts, for 7 days.
     pub event_id: Uuid,
     /// The internal event's name, known or not.
     pub name: Cow<'a, str>,

@@ -78,7 +78,7 @@ fn tracked_event(sent: &Sent, fresh_id: u128) -> Vec<u8> {
             ("value".into(), PropertyValue::Long(sent.says.into())),
             ("label".into(), PropertyValue::String(label.into())),
         ],
-        send_to_snowplow: sent.says % 3 == 0,
+        send_to_snowplow: sent.says.is_multiple_of(3),
         timestamp_clamped: false,
         client_event_id: sent.id.is_some(),
         increment: Increment::ALL[usize::from(sent.says) % 7 % 3],
@@ -97,7 +97,7 @@ fn contribution(sent: &Sent, fresh_id: u128) -> Vec<u8> {
         target_id: None,
         target_iid: None,
         target_title: None,
-        project_id: (sent.says % 4 != 0).then_some(sent.project_id),
+        project_id: (!sent.says.is_multiple_of(4)).then_some(sent.project_id),
         author_id: 1 + i64::from(sent.says) % 5,
         created_at: sent.received_at - i64::from(sent.says) * DAY_MS / 4,
         received_at: sent.received_at,
@@ -246,7 +246,7 @@ fn in_order(mut sent: Vec<Sent>) -> Vec<Sent> {
         } else {
             (sent.received_at - 29) * DAY_MS / 4
         };
-        sent.received_at = if sent.says % 9 == 0 { at - DAY_MS / 24 } else { at };
+        sent.received_at = if sent.says.is_multiple_of(9) { at - DAY_MS / 24 } else { at };
     }
     sent
 }
@@ -277,6 +277,9 @@ fn batches(cuts: &[(usize, Event)], records: usize) -> Vec<(Range<usize>, Event)
 }
 
 proptest! {
+    // Each case is three topics, each folded up to three times.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn the_rows_are_those_of_the_records_without_the_repetitions(
         sent in prop::collection::vec(sent(), 1..80).prop_map(in_order),
@@ -359,6 +362,21 @@ fn an_id_that_counted_again_is_remembered_for_seven_days_more() {
         processor.write_ids(&folded);
         assert_eq!(duplicates(&folded), 0);
         assert_eq!(duplicates(&processor.fold(&records[4..])), 1);
+    }
+}
+
+#[test]
+fn a_batch_that_spans_a_week_is_folded_again_to_the_same_rows() {
+    let hours = |hours: i64| NOV_20_2026 + hours * 3_600_000;
+    let sent = [at(1, hours(0)), at(8, hours(48)), at(2, hours(170)), at(8, hours(171)), at(2, hours(345))];
+    for subject in &SUBJECTS {
+        let records = subject.records(&sent);
+        let mut processor = Processor::new(subject, 1 << 14);
+        let folded = processor.fold(&records[..2]);
+        processor.write_ids(&folded);
+        let folded = processor.fold(&records[2..]);
+        assert_eq!(duplicates(&folded), 1);
+        assert_eq!(processor.fold(&records[2..]).inserts, folded.inserts);
     }
 }
 

@@ -23,23 +23,34 @@ pub struct IdFilter {
     older: Vec<[u64; BLOCK_WORDS]>,
     /// When the first id of the younger generation was received.
     began_at: Option<i64>,
+    /// When the newest of all was received.
+    newest_at: i64,
 }
 
 impl IdFilter {
     /// A filter that knows nothing, in at most so many bytes.
     pub fn new(bytes: usize) -> Self {
         let blocks = (bytes / 2 / size_of::<[u64; BLOCK_WORDS]>()).max(1);
-        Self { blocks, younger: vec![[0; BLOCK_WORDS]; blocks], older: Vec::new(), began_at: None }
+        Self {
+            blocks,
+            younger: vec![[0; BLOCK_WORDS]; blocks],
+            older: Vec::new(),
+            began_at: None,
+            newest_at: i64::MIN,
+        }
     }
 
-    /// Takes in an id; whether it may be known already.
+    /// Takes in an id; whether it may be known already. Of a time long before the newest, as when a batch that spans hours is
+    /// folded again, the filter has forgotten too much to tell: then any id may be known.
     pub fn insert(&mut self, project_id: i64, event_id: Uuid, received_at: i64) -> bool {
         self.age(received_at);
+        self.newest_at = self.newest_at.max(received_at);
+        let is_long_ago = self.newest_at.saturating_sub(received_at) > CLOCK_SKEW_MS;
         let (block, mask) = self.place_of(project_id, event_id);
         let younger = &mut self.younger[block];
         let in_younger = contains(younger, &mask);
         younger.iter_mut().zip(mask).for_each(|(word, bits)| *word |= bits);
-        in_younger || self.older.get(block).is_some_and(|older| contains(older, &mask))
+        is_long_ago || in_younger || self.older.get(block).is_some_and(|older| contains(older, &mask))
     }
 
     fn age(&mut self, now: i64) {
@@ -95,6 +106,16 @@ mod tests {
             }
         }
         assert!(!filter.clone().insert(1, id(0), 40 * DAY_MS), "ids of long ago are forgotten");
+    }
+
+    #[test]
+    fn no_id_is_denied_of_a_time_that_the_filter_has_begun_to_forget() {
+        let mut filter = IdFilter::new(1 << 16);
+        for day in [0, 2, 8, 16] {
+            filter.insert(1, id(day as u64), day * DAY_MS);
+        }
+        assert!(filter.clone().insert(1, id(2), 9 * DAY_MS), "it was known then");
+        assert!(!filter.clone().insert(1, id(2), 16 * DAY_MS - CLOCK_SKEW_MS));
     }
 
     #[test]

@@ -89,10 +89,11 @@ fn records_of_a_newer_version_count_as_this_versions_do() {
         *alone.lock().unwrap() = counters;
     });
     with_tables("evolution", async |store: Store| {
-        let side_by_side =
-            (0..300).map(|id| if id % 3 == 0 { event(id) } else { newer_event(id, fingerprint) });
+        let side_by_side = (0..300_u128)
+            .map(|id| if id.is_multiple_of(3) { event(id) } else { newer_event(id, fingerprint) });
         // A retry that goes through the other version is a repetition all the same.
-        let retried = (0..50).map(|id| if id % 3 == 0 { newer_event(id, fingerprint) } else { event(id) });
+        let retried = (0..50_u128)
+            .map(|id| if id.is_multiple_of(3) { newer_event(id, fingerprint) } else { event(id) });
         let (metrics, counters) = run(store, side_by_side.chain(retried).collect(), 300).await;
         assert_eq!(counters, *alone.lock().unwrap());
         assert_eq!(metrics.dropped(DropReason::UnknownSchema), 0);
