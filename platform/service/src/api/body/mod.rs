@@ -142,7 +142,8 @@ impl BodyReader {
         self.read_keeping(request, 0).await.map_err(|refused| refused.error)
     }
 
-    /// The same; of a body that is refused up to `max_kept` bytes are there, as far as they had arrived.
+    /// The same; of a body that is refused up to `max_kept` bytes are there, as far as they had arrived. Of one that was
+    /// announced to be too long nothing is read.
     pub async fn read_keeping(&self, request: Request, max_kept: usize) -> Result<JsonBody, RefusedBody> {
         let limits = &self.limits;
         let (parts, body) = request.into_parts();
@@ -150,7 +151,9 @@ impl BodyReader {
         let (format, encoding) = match self.admit(&parts.headers, announced) {
             Ok(admitted) => admitted,
             Err(error) => {
-                let arrived = arrived(body, max_kept);
+                // Nothing is read of a body that says it is too long.
+                let is_too_long = matches!(error, ApiError::PayloadTooLarge { .. });
+                let arrived = if is_too_long { Vec::new() } else { arrived(body, max_kept) };
                 return Err(RefusedBody::in_part(error, arrived, announced.unwrap_or(0)));
             }
         };
@@ -301,6 +304,8 @@ async fn receive(mut body: Body, mut decoder: Decoder, max_bytes: usize) -> Resu
         let Ok(data) = data else { continue };
         received += data.len();
         if received > max_bytes {
+            // What fits is for whoever keeps refused bodies; whether it can be decompressed does not matter any more.
+            let _ = decoder.write_all(&data[..data.len() - (received - max_bytes)]);
             break Some(Refusal::TooLong { limit: max_bytes });
         }
         if let Err(refusal) = decoder.write_all(&data) {
