@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::wait;
@@ -54,14 +54,24 @@ impl Tally {
         arguments: &[&str],
         environment: &[(&str, String)],
     ) -> Result<Self> {
+        let mut tally = Self::launch_in(folder, port, arguments, environment)?;
+        tally.ready().await?;
+        Ok(tally)
+    }
+
+    /// The same without waiting until it is ready, which it may not be while what it stands on is away.
+    pub fn launch_in(
+        folder: &Path,
+        port: u16,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
         let log = folder.join(format!("{}-{port}.log", arguments[0]));
         let command: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let environment: Vec<(String, String)> =
             environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let child = spawn(&command, &environment, &log)?;
-        let mut tally = Self { child, command, environment, port, log };
-        tally.ready().await?;
-        Ok(tally)
+        Ok(Self { child, command, environment, port, log })
     }
 
     /// `kill -9`, and waits until the process is gone.
@@ -88,7 +98,7 @@ impl Tally {
         self.ready().await
     }
 
-    /// The same without waiting until it is ready, which it may not be while what it stands on is away.
+    /// The same without waiting until it is ready.
     pub fn start_again(&mut self) -> Result<()> {
         self.child = spawn(&self.command, &self.environment, &self.log)?;
         Ok(())
@@ -139,14 +149,14 @@ impl Tally {
             let ended = self.child.try_wait();
             let url = url.clone();
             async move {
-                if let Some(status) = ended? {
-                    bail!("it ended with {status}");
+                match ended? {
+                    Some(status) => Ok(Some(Err(anyhow!("it ended with {status}")))),
+                    None => Ok(is_ready(&url).await?.map(Ok)),
                 }
-                is_ready(&url).await
             }
         })
         .await;
-        outcome.with_context(|| format!("tally {}\n{}", self.command.join(" "), self.log_tail()))
+        outcome.flatten().with_context(|| format!("tally {}\n{}", self.command.join(" "), self.log_tail()))
     }
 }
 

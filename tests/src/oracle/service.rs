@@ -40,6 +40,17 @@ impl Service {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let tally =
             Tally::start(folder, port, &arguments).await.with_context(|| format!("starting {name}"))?;
+        Ok(Self::look_after_it(name, tally))
+    }
+
+    /// The same without waiting: what it stands on may be away.
+    pub fn launch(name: &str, folder: &Path, port: u16, arguments: &[String]) -> Result<Arc<Self>> {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Ok(Self::look_after_it(name, Tally::launch_in(folder, port, &arguments, &[])?))
+    }
+
+    fn look_after_it(name: &str, tally: Tally) -> Arc<Self> {
+        let port = tally.port;
         let state = State {
             tally,
             is_wanted: true,
@@ -57,7 +68,7 @@ impl Service {
                 tokio::time::sleep(ROUND).await;
             }
         });
-        Ok(service)
+        service
     }
 
     /// `http://127.0.0.1:port`, past all proxies.

@@ -97,7 +97,8 @@ impl Topology {
         let capture = topology.start("capture", "capture", port, &settings).await?;
         topology.services().insert(Target::Capture, capture);
         topology.links.insert(Link::Trackers, ChaosProxy::start(lasting_port(), port).await?);
-        topology.join(0).await?;
+        topology.join(0)?;
+        topology.named(Target::Processor(0))?.ready(RECOVERY_DEADLINE).await?;
         Ok(topology)
     }
 
@@ -137,23 +138,27 @@ impl Topology {
     }
 
     async fn start(&self, name: &str, command: &str, port: u16, settings: &[String]) -> Result<Arc<Service>> {
+        Service::start(name, &self.folder, port, &self.arguments(name, command, port, settings)).await
+    }
+
+    fn arguments(&self, name: &str, command: &str, port: u16, settings: &[String]) -> Vec<String> {
         let data = format!("standalone.data_dir={}", self.folder.join(name).display());
         let mut arguments = vec![command.to_owned(), "--listen".to_owned(), format!("127.0.0.1:{port}")];
         for setting in self.common.iter().chain(settings).chain([&data]) {
             arguments.extend(["--set".to_owned(), setting.clone()]);
         }
-        Service::start(name, &self.folder, port, &arguments).await
+        arguments
     }
 
-    /// One more processor.
-    pub async fn join(&self, number: usize) -> Result<()> {
+    /// One more processor; it may not be ready for a while.
+    pub fn join(&self, number: usize) -> Result<()> {
         let settings = [
             self.kafka_settings(Link::ProcessorKafka(number)),
             self.store_settings(Link::ProcessorStore(number)),
         ];
-        let name = Target::Processor(number);
-        let processor =
-            self.start(&name.to_string(), "processor", lasting_port(), &settings.concat()).await?;
+        let (name, port) = (Target::Processor(number), lasting_port());
+        let arguments = self.arguments(&name.to_string(), "processor", port, &settings.concat());
+        let processor = Service::launch(&name.to_string(), &self.folder, port, &arguments)?;
         self.services().insert(name, processor);
         Ok(())
     }
@@ -273,7 +278,7 @@ impl Topology {
                 self.named(target)?.limit_files(Some(FULL_AT_BYTES))?;
             }
             Fault::Leave(number) => self.named(Target::Processor(number))?.stop(STOP_DEADLINE).await?,
-            Fault::Join(number) => self.join(number).await?,
+            Fault::Join(number) => self.join(number)?,
             Fault::Repeat => {}
         }
         Ok(())

@@ -32,7 +32,8 @@ async fn a_processor_that_wakes_up_late_changes_no_number() -> Result<()> {
     let ledger = setup.ledger()?;
     let mut run = Run { setup: &setup, topology: &topology, ledger: &ledger, sent: 0 };
     run.send_and_wait().await?;
-    topology.join(1).await?;
+    topology.join(1)?;
+    run.processor(1)?.ready(DEADLINE).await?;
     run.send_and_wait().await?;
     // The late insert comes while the zombie sleeps; then it wakes up before its insert gets through.
     run.freeze_in_a_batch(0, true).await?;
