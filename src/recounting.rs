@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tally_eventlog::{Assignment, EventLog};
+use tally_eventlog::Assignment;
+use tally_evolution::Schemas;
 use tally_processor::recount::{
     Days, Recount, Selection, Source, Stretch, raw_topic, rebuild, replay, verify,
 };
-use tally_schemas::{Definitions, Framings, Matcher, topics};
+use tally_schemas::{Definitions, Matcher, topics};
 use tally_store::Store;
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
@@ -77,9 +78,8 @@ pub enum Line {
 /// The parts that recounts are made with.
 pub struct Recounting {
     pub store: Store,
-    pub log: Arc<dyn EventLog>,
+    pub source: Source,
     pub definitions: Arc<Definitions>,
-    pub framings: Framings,
     /// The consumer group of all processors.
     pub group: String,
     /// The processor of this process.
@@ -97,8 +97,7 @@ impl Recounting {
         let matcher = Matcher::new(&self.definitions);
         match task {
             Task::Verify { days, log } => {
-                let source = Source { log: Arc::clone(&self.log), framings: self.framings };
-                verified(&self.store, &matcher, days, log.then_some(&source), progress).await
+                verified(&self.store, &matcher, days, log.then_some(&self.source), progress).await
             }
             Task::Rebuild { days, what } => {
                 let selection = selection(&self.definitions, &matcher, what)?;
@@ -112,7 +111,7 @@ impl Recounting {
                 self.alone(progress, async |counted| {
                     let stretches = self.stretches(&offsets, &counted).await?;
                     let recount = recount(&self.store, &matcher, Days::ALL, progress);
-                    let replayed = replay(&recount, &*self.log, self.framings, &stretches).await?;
+                    let replayed = replay(&recount, &self.source, &stretches).await?;
                     Ok(serde_json::to_string(&replayed)?)
                 })
                 .await
@@ -125,7 +124,7 @@ impl Recounting {
         let Some(topic) = raw_topic(&offsets.topic) else {
             bail!("{} can't be replayed; these can: {}", offsets.topic, COUNTED.join(", "));
         };
-        let watermarks = self.log.watermarks(topic.name).await?;
+        let watermarks = self.source.log.watermarks(topic.name).await?;
         let is_meant = |place: &&Counted| {
             place.topic == topic.name && offsets.partition.is_none_or(|only| only == place.partition)
         };
@@ -152,7 +151,7 @@ impl Recounting {
             Some(processing) => Some(processing.hold_off().await?),
             None => None,
         };
-        let mut held = hold_processors_off(&self.group, &*self.log, &COUNTED).await?;
+        let mut held = hold_processors_off(&self.group, &*self.source.log, &COUNTED).await?;
         let outcome = work(counted(&held)).await?;
         check_held(&mut held).await.context("the tables may lack what was written meanwhile")?;
         Ok(outcome)
@@ -246,11 +245,14 @@ pub async fn send(args: &ConfigArgs, task: Task) -> Result<String> {
         if let Task::Verify { days, log: false } = task {
             return verified(&store, &Matcher::new(&definitions), days, None, &progress).await;
         }
+        let log = open::log(&config).await.context("can't open the log")?;
+        let url = &config.schema_registry.url;
+        let framings = registry::framings(url).await?;
+        let schemas = Arc::new(Schemas::new(Arc::clone(&log), framings, url));
         let recounting = Recounting {
             store: store.clone(),
-            log: open::log(&config).await.context("can't open the log")?,
+            source: Source { log, schemas, framings },
             definitions,
-            framings: registry::framings(&config.schema_registry.url).await?,
             group: config.processor.group.clone(),
             processing: None,
             turn: Mutex::default(),

@@ -17,6 +17,7 @@ use tally_ingest::{Dependencies as IngestDependencies, Ingest};
 use tally_internal::{Dependencies as InternalDependencies, InternalState};
 use tally_ping::http::HttpState;
 use tally_ping::{Dependencies as PingDependencies, Ping};
+use tally_processor::recount::Source;
 use tally_processor::{Metrics, ProcessorDeps};
 use tally_query::metrics::QueryMetrics;
 use tally_query::service_ping::Plan;
@@ -350,11 +351,11 @@ impl Process {
         definitions: Arc<Definitions>,
         processing: Option<Processing>,
     ) -> Arc<Recounting> {
+        let schemas = self.schemas(&log);
         Arc::new(Recounting {
             store,
-            log,
+            source: Source { log, schemas, framings: self.framings },
             definitions,
-            framings: self.framings,
             group: self.config.processor.group.clone(),
             processing,
             turn: Mutex::default(),

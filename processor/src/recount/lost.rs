@@ -1,19 +1,16 @@
 //! Raw rows that are gone while the log still has their records: without them, what is derived may be gone too and nothing differ.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::Row;
 use jiff::ToSpan;
 use jiff::civil::date;
 use serde::Deserialize;
-use tally_eventlog::EventLog;
-use tally_schemas::Framings;
 use tally_store::{Store, StoreError};
 
 use super::compare::{Difference, Found};
-use super::missing::{RAW_TOPICS, RawTopic, Scan};
+use super::missing::{RAW_TOPICS, RawTopic, Scan, Source};
 use super::{Recount, RecountError};
 
 /// How long the rows of a batch that is being written may take.
@@ -21,13 +18,6 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// The most stretches that are listed.
 const MOST_LISTED: usize = 1_000;
-
-/// The log that the tables are compared with.
-#[derive(Clone)]
-pub struct Source {
-    pub log: Arc<dyn EventLog>,
-    pub framings: Framings,
-}
 
 /// Offsets of one day without rows.
 struct Gap {
@@ -91,8 +81,7 @@ async fn gaps(
     partition: u32,
     offsets: (u64, u64),
 ) -> Result<Vec<Gap>, RecountError> {
-    let Source { log, framings } = source;
-    let mut scan = Scan::start(recount.store, &**log, topic, *framings, partition, offsets).await?;
+    let mut scan = Scan::start(recount.store, source, topic, partition, offsets).await?;
     let mut gaps: Vec<Gap> = Vec::new();
     while let Some(missing) = scan.next().await? {
         (recount.progress)(format!(

@@ -2,12 +2,14 @@
 //! were lost.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::Row;
 use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use tally_eventlog::{EventLog, FetchLimits, LogRecord, TailReader};
+use tally_evolution::Schemas;
 use tally_schemas::{CodecError, Contribution, Framings, PageEvent, TrackedEvent, topics};
 use tally_store::{Store, StoreError};
 use uuid::Uuid;
@@ -65,6 +67,14 @@ pub const RAW_TOPICS: [RawTopic; 3] = [
     },
 ];
 
+/// The log that the tables are compared with, and what its records say.
+#[derive(Clone)]
+pub struct Source {
+    pub log: Arc<dyn EventLog>,
+    pub schemas: Arc<Schemas>,
+    pub framings: Framings,
+}
+
 /// A record whose row was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
@@ -86,7 +96,7 @@ struct Said {
 struct Place<'a> {
     store: &'a Store,
     topic: RawTopic,
-    framings: Framings,
+    source: &'a Source,
     partition: u32,
 }
 
@@ -104,14 +114,13 @@ impl<'a> Scan<'a> {
     /// Looks at the offsets from `from` on and below `end`; the log must hold all of these.
     pub async fn start(
         store: &'a Store,
-        log: &dyn EventLog,
+        source: &'a Source,
         topic: RawTopic,
-        framings: Framings,
         partition: u32,
         (from, end): (u64, u64),
     ) -> Result<Self, RecountError> {
-        let reader = log.tail(topic.name, partition, from).await?;
-        let place = Place { store, topic, framings, partition };
+        let reader = source.log.tail(topic.name, partition, from).await?;
+        let place = Place { store, topic, source, partition };
         Ok(Self { place, reader, end, records: 0, repetitions: 0 })
     }
 
@@ -120,6 +129,13 @@ impl<'a> Scan<'a> {
         while self.reader.next_offset() < self.end {
             let mut records = self.reader.fetch(LIMITS).await?;
             records.retain(|record| record.offset < self.end);
+            let Place { topic, source, .. } = self.place;
+            let mut translated = source.schemas.translate(topic.name, &records).await?;
+            for record in &mut records {
+                if let Some(value) = translated.remove(&record.offset) {
+                    record.value = value;
+                }
+            }
             if !records.is_empty() {
                 self.records += records.len() as u64;
                 return Ok(Some(self.missing_of(records).await?));
@@ -202,7 +218,7 @@ impl Place<'_> {
             chosen.then_some(ClientId { project_id, event_id, received_at, offset: record.offset })
         };
         let read = || -> Result<(i64, Option<ClientId>), CodecError> {
-            let Framings { tracked_event, page_event, contribution, .. } = self.framings;
+            let Framings { tracked_event, page_event, contribution, .. } = self.source.framings;
             Ok(match self.topic.name {
                 topics::EVENTS => {
                     let event = TrackedEvent::decode_framed(tracked_event, &record.value)?;

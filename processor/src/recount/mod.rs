@@ -22,7 +22,7 @@ use tally_schemas::Matcher;
 use tally_store::{InsertError, Store, StoreError};
 
 pub use compare::Difference;
-pub use lost::Source;
+pub use missing::Source;
 pub use rebuild::{Rebuilt, Selection, rebuild};
 pub use replay::{Replayed, Stretch, raw_topic, replay};
 pub use verify::{Report, verify};

@@ -7,11 +7,10 @@ use jiff::ToSpan;
 use jiff::civil::date;
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
-use tally_eventlog::EventLog;
 use tally_schemas::{Framings, Matcher};
 use tally_store::{Insert, Store};
 
-use super::missing::{Missing, RAW_TOPICS, RawTopic, Scan};
+use super::missing::{Missing, RAW_TOPICS, RawTopic, Scan, Source};
 use super::rebuild::{Rebuilt, Selection, rebuild};
 use super::{Days, Recount, RecountError};
 use crate::fold::contributions::ContributionsFolder;
@@ -48,16 +47,15 @@ pub fn raw_topic(name: &str) -> Option<RawTopic> {
 /// Puts back what is missing of the stretches, and rebuilds the days that it belongs to. No processor may run meanwhile.
 pub async fn replay(
     recount: &Recount<'_>,
-    log: &dyn EventLog,
-    framings: Framings,
+    source: &Source,
     stretches: &[Stretch],
 ) -> Result<Replayed, RecountError> {
     let mut replayed = Replayed::default();
     let mut days: Option<(u16, u16)> = None;
     for Stretch { topic, partition, offsets } in stretches {
-        let folder = folder(*topic, framings);
+        let folder = folder(*topic, source.framings);
         let ends = (offsets.start, offsets.end);
-        let mut scan = Scan::start(recount.store, log, *topic, framings, *partition, ends).await?;
+        let mut scan = Scan::start(recount.store, source, *topic, *partition, ends).await?;
         while let Some(missing) = scan.next().await? {
             put_back(recount, &*folder, *topic, *partition, &missing).await?;
             replayed.put_back += missing.len() as u64;

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::compare::{self, Difference, Found, Sides};
 use super::derived::{DERIVED, Derived};
-use super::lost::{self, Source};
+use super::lost;
+use super::missing::Source;
 use super::rebuild::{Selection, fill, known_counters, select, today};
 use super::staging::{Purpose, Staging};
 use super::{Days, Recount, RecountError, raw};

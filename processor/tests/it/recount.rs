@@ -17,7 +17,7 @@ use tally_store::Store;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::repetitions::{append, log_in, process};
+use crate::repetitions::{append, log_in, process, schemas};
 use crate::tables::{rows, run, with_tables};
 
 const NOV_20_2026: i64 = 1_795_132_800_000;
@@ -320,7 +320,7 @@ async fn replayed(source: &Source, store: &Store, topic: &str) -> (u64, u64) {
     let end = source.log.watermarks(topic).await.unwrap()[0].high;
     let stretch = Stretch { topic: raw_topic(topic).unwrap(), partition: 0, offsets: 0..end };
     let work = recount(store, &matcher, Days::ALL);
-    let replayed = replay(&work, &*source.log, source.framings, &[stretch]).await.unwrap();
+    let replayed = replay(&work, source, &[stretch]).await.unwrap();
     assert_eq!(replayed.records, end);
     (replayed.put_back, replayed.repetitions)
 }
@@ -340,7 +340,7 @@ fn raw_rows_that_were_lost_come_back_out_of_the_log_and_with_them_the_numbers() 
         let whole = contents(&store).await;
         assert_eq!(number(&store, "SELECT count() FROM events").await, 280);
 
-        let source = Source { log: Arc::clone(&log), framings: Framings::default() };
+        let source = Source { log: Arc::clone(&log), schemas: schemas(&log), framings: Framings::default() };
         let matcher = Matcher::new(&Definitions::built_in());
         // What differs by itself, and how many records have no rows.
         let lost = async || {
