@@ -21,11 +21,8 @@ pub struct Metrics {
     pub doubtful_ids: IntCounter,
     pub stalls: IntCounterVec,
     pub freshness_seconds: HistogramVec,
-    lag: IntGaugeVec,
-    partition_freshness: GaugeVec,
-    waiting: IntGaugeVec,
-    stalled: IntGaugeVec,
     drops: IntCounterVec,
+    by_partition: PartitionGauges,
 }
 
 impl Metrics {
@@ -79,26 +76,6 @@ impl Metrics {
                  begun again.",
                 &["topic"],
             )?,
-            lag: gauges(
-                "tally_processor_lag_records",
-                "Records in the log that were not counted yet, of the partitions that this process works on.",
-            )?,
-            partition_freshness: GaugeVec::new(
-                Opts::new(
-                    "tally_processor_partition_freshness_seconds",
-                    "How old the newest record of a partition's last batch was when its rows could be queried, or is while they wait \
-                     for the store; 0 when everything is counted.",
-                ),
-                PARTITION,
-            )?,
-            waiting: gauges(
-                "tally_processor_waiting",
-                "Whether consumption of a partition is paused, because the store does not take what was read.",
-            )?,
-            stalled: gauges(
-                "tally_processor_partition_stalled",
-                "Whether a partition has got no further for processor.stall_timeout_s, though there is something to count.",
-            )?,
             freshness_seconds: HistogramVec::new(
                 HistogramOpts::new(
                     "tally_processor_freshness_seconds",
@@ -112,8 +89,9 @@ impl Metrics {
                 "What was not counted, by reason. Unknown events are kept raw; undecodable records as dead letters.",
                 &["reason"],
             )?,
+            by_partition: PartitionGauges::register(registry)?,
         };
-        let collectors: [Box<dyn Collector>; 16] = [
+        let collectors: [Box<dyn Collector>; 12] = [
             Box::new(metrics.records.clone()),
             Box::new(metrics.batches.clone()),
             Box::new(metrics.replayed_batches.clone()),
@@ -124,10 +102,6 @@ impl Metrics {
             Box::new(metrics.refused_batches.clone()),
             Box::new(metrics.doubtful_ids.clone()),
             Box::new(metrics.stalls.clone()),
-            Box::new(metrics.lag.clone()),
-            Box::new(metrics.partition_freshness.clone()),
-            Box::new(metrics.waiting.clone()),
-            Box::new(metrics.stalled.clone()),
             Box::new(metrics.freshness_seconds.clone()),
             Box::new(metrics.drops.clone()),
         ];
@@ -137,7 +111,8 @@ impl Metrics {
 
     /// The series of a partition that this process begins to work on.
     pub fn of_partition(&self, topic: &'static str, partition: u32) -> PartitionSeries {
-        let series = PartitionSeries { metrics: self.clone(), topic, partition: partition.to_string() };
+        let series =
+            PartitionSeries { gauges: self.by_partition.clone(), topic, partition: partition.to_string() };
         series.set_waiting(false);
         series.set_stalled(false);
         series
@@ -146,7 +121,8 @@ impl Metrics {
     /// How counting goes, for whoever asks whether the process is ready. A store that is away does not take that from it: a
     /// restart would change nothing.
     pub fn condition(&self) -> String {
-        let conditions = [("waiting for the store", &self.waiting), ("stalled", &self.stalled)];
+        let conditions =
+            [("waiting for the store", &self.by_partition.waiting), ("stalled", &self.by_partition.stalled)];
         let told: Vec<String> = conditions
             .into_iter()
             .map(|(condition, gauges)| (condition, partitions_of(gauges)))
@@ -167,28 +143,69 @@ impl Metrics {
     }
 }
 
+/// What is measured of each partition that this process works on.
+#[derive(Clone)]
+struct PartitionGauges {
+    lag: IntGaugeVec,
+    freshness: GaugeVec,
+    waiting: IntGaugeVec,
+    stalled: IntGaugeVec,
+}
+
+impl PartitionGauges {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let gauges = Self {
+            lag: gauges(
+                "tally_processor_lag_records",
+                "Records in the log that were not counted yet, of the partitions that this process works on.",
+            )?,
+            freshness: GaugeVec::new(
+                Opts::new(
+                    "tally_processor_partition_freshness_seconds",
+                    "How old the newest record of a partition's last batch was when its rows could be queried, or is while they wait \
+                     for the store; 0 when everything is counted.",
+                ),
+                PARTITION,
+            )?,
+            waiting: gauges(
+                "tally_processor_waiting",
+                "Whether consumption of a partition is paused, because the store does not take what was read.",
+            )?,
+            stalled: gauges(
+                "tally_processor_partition_stalled",
+                "Whether a partition has got no further for processor.stall_timeout_s, though there is something to count.",
+            )?,
+        };
+        registry.register(Box::new(gauges.lag.clone()))?;
+        registry.register(Box::new(gauges.freshness.clone()))?;
+        registry.register(Box::new(gauges.waiting.clone()))?;
+        registry.register(Box::new(gauges.stalled.clone()))?;
+        Ok(gauges)
+    }
+}
+
 /// What is measured of one partition; when it goes elsewhere, so do its series.
 pub struct PartitionSeries {
-    metrics: Metrics,
+    gauges: PartitionGauges,
     topic: &'static str,
     partition: String,
 }
 
 impl PartitionSeries {
     pub fn set_lag(&self, records: u64) {
-        self.metrics.lag.with_label_values(&self.labels()).set(records as i64);
+        self.gauges.lag.with_label_values(&self.labels()).set(records as i64);
     }
 
     pub fn set_freshness(&self, seconds: f64) {
-        self.metrics.partition_freshness.with_label_values(&self.labels()).set(seconds);
+        self.gauges.freshness.with_label_values(&self.labels()).set(seconds);
     }
 
     pub fn set_waiting(&self, is_waiting: bool) {
-        self.metrics.waiting.with_label_values(&self.labels()).set(is_waiting.into());
+        self.gauges.waiting.with_label_values(&self.labels()).set(is_waiting.into());
     }
 
     pub fn set_stalled(&self, is_stalled: bool) {
-        self.metrics.stalled.with_label_values(&self.labels()).set(is_stalled.into());
+        self.gauges.stalled.with_label_values(&self.labels()).set(is_stalled.into());
     }
 
     fn labels(&self) -> [&str; 2] {
@@ -198,12 +215,12 @@ impl PartitionSeries {
 
 impl Drop for PartitionSeries {
     fn drop(&mut self) {
-        let (metrics, labels) = (&self.metrics, self.labels());
-        for gauges in [&metrics.lag, &metrics.waiting, &metrics.stalled] {
+        let PartitionGauges { lag, freshness, waiting, stalled } = &self.gauges;
+        for gauges in [lag, waiting, stalled] {
             // An error says that there was none.
-            let _ = gauges.remove_label_values(&labels);
+            let _ = gauges.remove_label_values(&self.labels());
         }
-        let _ = metrics.partition_freshness.remove_label_values(&labels);
+        let _ = freshness.remove_label_values(&self.labels());
     }
 }
 

@@ -70,7 +70,9 @@ impl<'a> Probe<'a> {
     /// Whether the store takes the raw rows of these records.
     async fn takes(&self, records: &[LogRecord]) -> Result<bool, StoreError> {
         let mut fold = self.folder.start(self.partition);
-        records.iter().for_each(|record| fold.add(record));
+        for record in records {
+            fold.add(record);
+        }
         if fold.doubts().is_some() {
             fold.settle(&FxHashSet::default());
         }

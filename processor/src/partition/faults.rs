@@ -321,7 +321,7 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), waiting)
+        tokio::time::timeout(Duration::from_mins(1), waiting)
             .await
             .unwrap_or_else(|_| panic!("not done within a minute: {:?}", self.world.position.lock()));
     }
