@@ -1,5 +1,5 @@
 //! Which request a call is a try of. GitLab's services send the id of what they are doing, their correlation id, in header
-//! `X-Request-ID` with every call that belongs to it (LabKit's `correlation.NewInstrumentedRoundTripper` takes it from the context
+//! `X-Request-ID` with every call that belongs to it (`LabKit`'s `correlation.NewInstrumentedRoundTripper` takes it from the context
 //! of the request, <https://pkg.go.dev/gitlab.com/gitlab-org/labkit/correlation>), and so with every try of a call. The same
 //! correlation id, call and parameters make the same ids, so that what a call records is recorded once.
 

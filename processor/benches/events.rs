@@ -46,7 +46,9 @@ fn fold(criterion: &mut Criterion) {
                 || EventsFolder::new(Matcher::new(&Definitions::built_in()), Framing::SingleObject, 1 << 20);
             let run = |folder: EventsFolder| {
                 let mut fold = folder.start(0);
-                records.iter().for_each(|record| fold.add(record));
+                for record in &records {
+                    fold.add(record);
+                }
                 black_box(fold.finish())
             };
             bencher.iter_batched(folder, run, BatchSize::LargeInput);

@@ -178,12 +178,16 @@ impl<'a> Processor<'a> {
     fn restart(&mut self, written: &[LogRecord]) {
         self.folder = (self.subject.folder)(self.filter_bytes);
         let mut fold = self.folder.start(PARTITION);
-        written.iter().for_each(|record| fold.add(record));
+        for record in written {
+            fold.add(record);
+        }
     }
 
     fn fold(&self, records: &[LogRecord]) -> Folded {
         let mut fold = self.folder.start(PARTITION);
-        records.iter().for_each(|record| fold.add(record));
+        for record in records {
+            fold.add(record);
+        }
         if let Some(doubts) = fold.doubts() {
             let start = records[0].offset;
             let before = self.ids.iter().filter(|(offset, _)| *offset < start);

@@ -42,7 +42,8 @@ fn fold(folder: &PageEventsFolder, records: &[LogRecord], repeated: &[u64]) -> (
     for record in records {
         fold.add(record);
     }
-    let doubts = fold.doubts().iter().flat_map(|doubts| doubts.ids()).map(|id| id.offset).collect();
+    let doubts = fold.doubts();
+    let doubts = doubts.iter().flat_map(Doubts::ids).map(|id| id.offset).collect();
     fold.settle(&repeated.iter().copied().collect());
     (doubts, fold.finish())
 }
