@@ -8,7 +8,6 @@
 
 mod chaos;
 mod planted;
-mod zombie;
 
 use std::sync::Arc;
 use std::time::Instant;
