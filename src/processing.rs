@@ -55,11 +55,11 @@ async fn run<F: Future<Output = Result<()>> + Send>(
         tracing::info!("the processor is held off");
         stop.cancel();
         working.await?;
-        let (resumes, resumed) = oneshot::channel();
+        let (held_off, let_go) = oneshot::channel();
         // Whoever asked may have given up; then it goes on at once.
-        let _ = granted.send(HeldOff { _resumes: resumes });
+        let _ = granted.send(HeldOff { _resumes: held_off });
         tokio::select! {
-            _ = resumed => {}
+            _ = let_go => {}
             () = shutdown.cancelled() => return Ok(()),
         }
         tracing::info!("the processor goes on");

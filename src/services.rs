@@ -196,12 +196,12 @@ impl Process {
     pub fn replaying(
         &self,
         log: Arc<dyn EventLog>,
-        directory: Arc<Directory>,
+        directory: &Arc<Directory>,
         definitions: &Definitions,
     ) -> Result<Replaying> {
         let ingest = IngestDependencies {
             log: Arc::clone(&log) as _,
-            directory: Arc::clone(&directory),
+            directory: Arc::clone(directory),
             clock: Arc::clone(&self.clock),
             randomness: Arc::clone(&self.randomness),
             contribution_ids: Arc::clone(&self.contribution_ids),
@@ -211,7 +211,7 @@ impl Process {
         };
         let capture = CaptureDependencies {
             log: Arc::clone(&log) as _,
-            directory: Arc::clone(&directory),
+            directory: Arc::clone(directory),
             clock: Arc::clone(&self.clock),
             randomness: Arc::clone(&self.randomness),
             framings: self.framings,

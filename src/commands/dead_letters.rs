@@ -22,11 +22,11 @@ pub async fn run(command: DeadLettersCommand) -> Result<ExitCode> {
     match command {
         DeadLettersCommand::List { config, filter, limit, json } => {
             let request = LettersRequest::List { selected: selected(filter)?, limit };
-            let letters: Vec<Letter> = serde_json::from_str(&send(&config, request).await?)?;
+            let letters: Vec<Letter> = serde_json::from_str(&Box::pin(send(&config, request)).await?)?;
             print!("{}", if json { json_lines(&letters)? } else { table(&letters) });
         }
         DeadLettersCommand::Show { config, id, raw } => {
-            let answer = send(&config, LettersRequest::Show { id }).await?;
+            let answer = Box::pin(send(&config, LettersRequest::Show { id })).await?;
             let letter: Letter = serde_json::from_str(&answer)?;
             let payload = BASE64_STANDARD.decode(&letter.payload_base64)?;
             if raw {
@@ -42,7 +42,7 @@ pub async fn run(command: DeadLettersCommand) -> Result<ExitCode> {
             }
             let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
             let options = ReplayOptions { dry_run, again, by };
-            let answer = send(&config, LettersRequest::Replay { ids, selected, options }).await?;
+            let answer = Box::pin(send(&config, LettersRequest::Replay { ids, selected, options })).await?;
             let outcomes: Vec<Outcome> = serde_json::from_str(&answer)?;
             print!("{}", outcomes.iter().map(outcome_line).collect::<String>());
             let has_failed = |outcome: &Outcome| !matches!(outcome.state, State::Done | State::Possible);

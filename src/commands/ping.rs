@@ -26,13 +26,8 @@ pub async fn run(args: PingArgs) -> Result<()> {
         }
     } else {
         let (process, directory, ping) = services::open_ping(config).await?;
-        let administered = Administered {
-            directory,
-            ping: Some(ping),
-            store: None,
-            recounting: None,
-            dead_letters: None,
-        };
+        let administered =
+            Administered { directory, ping: Some(ping), store: None, recounting: None, dead_letters: None };
         let outcome = perform(&administered, request).await;
         process.stop().await;
         outcome?

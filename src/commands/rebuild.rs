@@ -23,7 +23,9 @@ pub async fn run(args: RebuildArgs) -> Result<()> {
 /// What was put in place, a line a partition.
 pub fn text(rebuilt: &Rebuilt) -> String {
     let replaced = rebuilt.replaced.iter();
-    let lines: String =
+    let mut lines: Vec<String> =
         replaced.map(|(table, partition)| format!("replaced {partition} of {table}\n")).collect();
-    lines + &format!("{} events recounted, {} partitions replaced\n", rebuilt.events, rebuilt.replaced.len())
+    let (events, partitions) = (rebuilt.events, rebuilt.replaced.len());
+    lines.push(format!("{events} events recounted, {partitions} partitions replaced\n"));
+    lines.concat()
 }

@@ -99,7 +99,7 @@ async fn serve(config: Config, listeners: Listeners, store: Store, welcomes: boo
     {
         process.run_ping(ping.clone());
     }
-    let replaying = process.replaying(Arc::clone(&log), Arc::clone(&directory), &definitions)?;
+    let replaying = process.replaying(Arc::clone(&log), &directory, &definitions)?;
     let dead_letters = DeadLetters::new(&process.config, store.clone(), Some(replaying));
     let (processing, working) = if services.contains(&Service::Processor) {
         let (processing, working) =

@@ -172,7 +172,7 @@ async fn perform_here(config: Config, store: Store, request: LettersRequest) -> 
     let log = open::log(&process.config).await?;
     let directory = open::directory(&process.config, Arc::clone(&log), &process.shutdown).await?;
     let definitions = open::definitions(&process.config)?;
-    let replaying = process.replaying(log, Arc::clone(&directory), &definitions)?;
+    let replaying = process.replaying(log, &directory, &definitions)?;
     let outcome = DeadLetters::new(&process.config, store, Some(replaying)).perform(request).await;
     process.shutdown.cancel();
     directory.stopped().await;

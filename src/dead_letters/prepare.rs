@@ -38,7 +38,7 @@ pub fn prepare(replaying: &Replaying, letter: &Letter, now: Timestamp) -> Result
     let decode = |text: &str| BASE64_STANDARD.decode(text).map_err(|error| error.to_string());
     let payload = decode(&letter.payload_base64)?;
     let mut prepared = if letter.topic.is_empty() {
-        of_request(replaying, letter, payload)?
+        of_request(replaying, letter, &payload)?
     } else {
         of_log(letter, decode(&letter.key_base64)?, payload)?
     };
@@ -61,18 +61,18 @@ fn of_log(letter: &Letter, key: Vec<u8>, value: Vec<u8>) -> Result<Prepared, Str
     Ok(Prepared { topic: letter.topic.clone(), records: vec![record] })
 }
 
-fn of_request(replaying: &Replaying, letter: &Letter, payload: Vec<u8>) -> Result<Prepared, String> {
+fn of_request(replaying: &Replaying, letter: &Letter, payload: &[u8]) -> Result<Prepared, String> {
     let received_at =
         Timestamp::from_millisecond(letter.recorded_at_ms).map_err(|error| error.to_string())?;
     if OF_TRACKERS.contains(&letter.endpoint.as_str()) {
-        let record = replaying.capture.record_of(&letter.endpoint, &payload, received_at)?;
+        let record = replaying.capture.record_of(&letter.endpoint, payload, received_at)?;
         return Ok(Prepared { topic: topics::PAGE_EVENTS.to_owned(), records: vec![record] });
     }
     let body = RefusedBody {
         endpoint: &letter.endpoint,
         user_id: letter.user_id,
         content_type: &letter.content_type,
-        bytes: &payload,
+        bytes: payload,
         received_at,
     };
     let (topic, records) = replaying.ingest.records_of(body).map_err(|refused| refused.to_string())?;

@@ -10,8 +10,8 @@ use tally_schemas::{
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{RawTable, TableInsert};
 use super::calendar::{Months, day_of};
+use super::{RawTable, TableInsert};
 use crate::row_binary::RowWriter;
 
 pub const TABLE: &str = "dead_letters";

@@ -87,7 +87,11 @@ impl Folder for EventsFolder {
     fn raw_tables(&self) -> &'static [RawTable] {
         &[
             RawTable { name: EVENTS, of_topic: Some("true"), has_timestamp: true },
-            RawTable { name: page_event_row::TABLE, of_topic: Some("source = 'tracked_event'"), has_timestamp: true },
+            RawTable {
+                name: page_event_row::TABLE,
+                of_topic: Some("source = 'tracked_event'"),
+                has_timestamp: true,
+            },
             dead_letters::RAW,
         ]
     }

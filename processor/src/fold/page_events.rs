@@ -45,7 +45,14 @@ impl Folder for PageEventsFolder {
     }
 
     fn raw_tables(&self) -> &'static [RawTable] {
-        &[RawTable { name: page_event_row::TABLE, of_topic: Some("source = 'tracker'"), has_timestamp: true }, dead_letters::RAW]
+        &[
+            RawTable {
+                name: page_event_row::TABLE,
+                of_topic: Some("source = 'tracker'"),
+                has_timestamp: true,
+            },
+            dead_letters::RAW,
+        ]
     }
 
     fn prepare<'a>(&'a self, store: &'a Store, partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -42,9 +42,9 @@ fn tracked(id: u64, at: i64) -> Record {
             ("property".into(), PropertyValue::Double(1.5)),
             ("value".into(), PropertyValue::Long(id as i64 % 13 - 5)),
         ],
-        send_to_snowplow: id % 3 == 0,
+        send_to_snowplow: id.is_multiple_of(3),
         timestamp_clamped: false,
-        client_event_id: id % 2 == 0,
+        client_event_id: id.is_multiple_of(2),
         increment: if id % 50 == 1 { Increment::UniqueUsers } else { Increment::Event },
     };
     let mut value = Vec::new();
@@ -60,7 +60,7 @@ fn page_view(id: u64, at: i64) -> Record {
         event: "page_view".to_owned(),
         timestamp: at,
         received_at: at,
-        session_id: if id % 2 == 0 { format!("session {}", id % 20) } else { String::new() },
+        session_id: if id.is_multiple_of(2) { format!("session {}", id % 20) } else { String::new() },
         domain_user_id: format!("visitor {}", id % 9),
         ..PageEvent::default()
     };

@@ -463,7 +463,7 @@ fn a_dead_letter_of_the_first_schema_is_read_with_what_it_has() {
             Origin::Request { endpoint, .. } => {
                 Origin::Request { endpoint, user_id: None, content_type: String::new() }
             }
-            of_log => of_log,
+            of_log @ Origin::Log { .. } => of_log,
         };
         let known = DeadLetter { origin, project_id: None, key: None, whole_size: None, ..letter };
         let mut current = Vec::new();
