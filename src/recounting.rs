@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::cli::ConfigArgs;
 use crate::commands::standalone::open_store;
+use crate::config::LogKind;
 use crate::holding::{Held, check_held, hold_processors_off};
 use crate::processing::Processing;
 use crate::{control, open, registry};
@@ -230,13 +231,12 @@ pub fn told(recounting: Arc<Recounting>, task: Task) -> impl Stream<Item = Resul
     lines.map(|line| Ok(serde_json::to_string(&line).expect("texts always serialize") + "\n"))
 }
 
-/// Has a task done: by the running process that holds the embedded engine, else here.
+/// Has a task done: by the running process that holds the embedded log or engine, else here.
 pub async fn send(args: &ConfigArgs, task: Task) -> Result<String> {
     let mut config = open::load_config(args, &[])?;
     let progress = |at: String| eprintln!("{at}");
-    if config.store.url.is_empty()
-        && let Some(answer) = control::recount_running(&config, &task, progress).await?
-    {
+    let is_embedded = config.store.url.is_empty() || config.log_storage.kind == LogKind::Embedded;
+    if is_embedded && let Some(answer) = control::recount_running(&config, &task, progress).await? {
         return Ok(answer);
     }
     let definitions = open::definitions(&config)?;

@@ -7,6 +7,8 @@ pub mod losing_proxy;
 pub mod oracle;
 pub mod outside;
 pub mod process;
+#[cfg(test)]
+mod promises;
 pub mod proxy;
 pub mod reference;
 pub mod wait;

@@ -200,17 +200,18 @@ async fn poison(folder: &Path, newer: &NewerEvent) -> Result<()> {
             if topic == topics::DIRECTORY { b"{\"token\": \"hashed\"".to_vec() } else { b"garbage".to_vec() };
         let mut values = vec![garbage, cut.clone(), unknown.clone()];
         values.extend((topic == topics::EVENTS).then(|| newer.record.clone()));
-        append(&log, topic, values).await?;
+        let any_key = |value| (Uuid::now_v7().to_string(), value);
+        append(&log, topic, values.into_iter().map(any_key).collect()).await?;
     }
     Ok(())
 }
 
 async fn publish(folder: &Path, newer: &NewerEvent) -> Result<()> {
     let log = EmbeddedLog::open(EmbeddedConfig::new(folder))?;
-    append(&log, topics::SCHEMAS, vec![newer.schema.clone().into_bytes()]).await
+    append(&log, topics::SCHEMAS, vec![(newer.name(), newer.schema.clone().into_bytes())]).await
 }
 
-async fn append(log: &EmbeddedLog, topic: &str, values: Vec<Vec<u8>>) -> Result<()> {
+async fn append(log: &EmbeddedLog, topic: &str, records: Vec<(String, Vec<u8>)>) -> Result<()> {
     let spec = TopicSpec {
         name: topic.to_owned(),
         partitions: 1,
@@ -220,9 +221,10 @@ async fn append(log: &EmbeddedLog, topic: &str, values: Vec<Vec<u8>>) -> Result<
     };
     log.ensure_topic(&spec).await?;
     let timestamp = jiff::Timestamp::now().as_millisecond();
-    let records = values.into_iter().map(|value| {
-        let key = Some(Uuid::now_v7().as_bytes().to_vec().into());
-        Record { key, value: value.into(), timestamp }
+    let records = records.into_iter().map(|(key, value)| Record {
+        key: Some(key.into()),
+        value: value.into(),
+        timestamp,
     });
     for result in log.append(topic, records.collect()).await {
         result?;
