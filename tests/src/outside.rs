@@ -2,6 +2,7 @@
 //! or fails where `TALLY_REQUIRE=all` forbids leaving anything out.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The repository's root. Cargo names the package's folder when it runs a test; the one known at build time may be that of
 /// another clone with the same target folder.
@@ -37,14 +38,17 @@ pub fn corpus() -> Result<PathBuf, String> {
     if !archive.exists() {
         return Err("GitLab's definitions are not beside the repository".to_owned());
     }
+    // Unpacked by one of the process's tests, while the others wait.
+    static UNPACKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    UNPACKED.get_or_init(|| unpack(&archive)).clone()
+}
+
+fn unpack(archive: &Path) -> Result<PathBuf, String> {
     let target = std::env::temp_dir().join(format!("tally-corpus-{}", std::process::id()));
-    if !target.join("config").exists() {
-        std::fs::create_dir_all(&target).map_err(|error| error.to_string())?;
-        let status =
-            std::process::Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(&target).status();
-        if !status.is_ok_and(|status| status.success()) {
-            return Err(format!("{} can't be unpacked", archive.display()));
-        }
+    std::fs::create_dir_all(&target).map_err(|error| error.to_string())?;
+    let status = std::process::Command::new("tar").arg("xzf").arg(archive).arg("-C").arg(&target).status();
+    if !status.is_ok_and(|status| status.success()) {
+        return Err(format!("{} can't be unpacked", archive.display()));
     }
     Ok(target.join("config"))
 }
