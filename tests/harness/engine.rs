@@ -52,7 +52,10 @@ fn engine_process() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let data = tempfile::tempdir().unwrap();
-        let config = EngineConfig { library: Some(library.into()), ..EngineConfig::new(data.path()) };
+        // One engine for the databases of all tests of a binary.
+        let memory_limit = 4 << 30;
+        let config =
+            EngineConfig { library: Some(library.into()), memory_limit, ..EngineConfig::new(data.path()) };
         let engine = Engine::start(config).await.unwrap();
         println!("{ANNOUNCEMENT}{}", engine.url());
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();

@@ -29,6 +29,9 @@ pub fn require<T>(test: &str, found: Result<T, String>) -> Option<T> {
     }
 }
 
+/// GitLab's definitions, unpacked by one of the process's tests while the others wait.
+static UNPACKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
 /// The folder that holds GitLab's own definitions (`events/`, `metrics/`), unpacked on first use.
 pub fn corpus() -> Result<PathBuf, String> {
     if let Ok(folder) = std::env::var("TALLY_DEFINITIONS_CORPUS") {
@@ -38,8 +41,6 @@ pub fn corpus() -> Result<PathBuf, String> {
     if !archive.exists() {
         return Err("GitLab's definitions are not beside the repository".to_owned());
     }
-    // Unpacked by one of the process's tests, while the others wait.
-    static UNPACKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     UNPACKED.get_or_init(|| unpack(&archive)).clone()
 }
 

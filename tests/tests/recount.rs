@@ -14,7 +14,7 @@ use tally_tests::instance::Instance;
 use tally_tests::process::{binary, clickhouse};
 use tally_tests::wait;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Events of one request.
 const EVENTS: u64 = 20;
 
