@@ -2,6 +2,7 @@
 //! again with its records, and may be reached through proxies.
 
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 use crate::outside::root;
 use crate::process::free_port;
@@ -11,6 +12,8 @@ pub struct Kafka {
     port: u16,
     /// Further listeners, in the form that `up` takes.
     via: String,
+    /// Held while the broker is being started or killed: faults overlap, and each is to find it as it stands.
+    changing: Mutex<()>,
     /// `host:port`
     pub address: String,
 }
@@ -36,23 +39,18 @@ impl Kafka {
     pub fn start_on(port: u16, via: &[Via]) -> Result<Self, String> {
         let via: Vec<String> =
             via.iter().map(|via| format!("{}:PLAINTEXT:{}:{}", via.name, via.port, via.advertised)).collect();
-        let mut kafka = Self { port, via: via.join(" "), address: String::new() };
+        let mut kafka = Self { port, via: via.join(" "), changing: Mutex::default(), address: String::new() };
         kafka.address = kafka.start_once()?;
         Ok(kafka)
     }
 
-    /// Starts the broker again with its records after it was killed. One that another fault kills while it starts is started
-    /// once more, and one that somebody else has started meanwhile will do.
+    /// Starts the broker again with its records after it was killed; one that the end of another fault has started will do.
     pub fn start_again(&self) -> Result<(), String> {
-        let mut outcome = Ok(());
-        for _ in 0..5 {
-            outcome = self.start_once().map(drop);
-            match &outcome {
-                Err(reason) if !reason.contains("is running on port") => {}
-                _ => return Ok(()),
-            }
+        let _changing = self.changing.lock().expect("nobody panics while holding it");
+        match self.start_once() {
+            Err(reason) if !reason.contains("is running on port") => Err(reason),
+            _ => Ok(()),
         }
-        outcome
     }
 
     fn start_once(&self) -> Result<String, String> {
@@ -68,6 +66,7 @@ impl Kafka {
 
     /// `kill -9`. The records stay for [`Self::start_again`].
     pub fn kill(&self) -> std::io::Result<Output> {
+        let _changing = self.changing.lock().expect("nobody panics while holding it");
         self.script("down").args(["--keep", "--kill", &self.port.to_string()]).output()
     }
 
