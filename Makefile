@@ -27,7 +27,7 @@ demo: build setup-engine  ## start Tally, send five weeks of events for a minute
 test: build setup  ## everything this machine can test; says what it left out (TALLY_REQUIRE=all: nothing may be)
 	@tests/run
 
-oracle: setup  ## 2,000,000 events through 200 faults on Kafka, and half of that on the embedded log; for an hour or so
+oracle: setup  ## 2,000,000 events through 200 faults on Kafka, and half of that on the embedded log; for ten minutes or more
 	cargo build --release --workspace --locked --bin tally
 	TALLY_ORACLE_EVENTS=$(or $(TALLY_ORACLE_EVENTS),2000000) TALLY_ORACLE_FAULTS=$(or $(TALLY_ORACLE_FAULTS),200) \
 	  cargo test --release --workspace --locked --test oracle -- --nocapture --test-threads=1
