@@ -1,7 +1,7 @@
 //! Which request a call is a try of. GitLab's services send the id of what they are doing, their correlation id, in header
 //! `X-Request-ID` with every call that belongs to it (`LabKit`'s `correlation.NewInstrumentedRoundTripper` takes it from the context
-//! of the request, <https://pkg.go.dev/gitlab.com/gitlab-org/labkit/correlation>), and so with every try of a call. The same
-//! correlation id, call and parameters make the same ids, so that what a call records is recorded once.
+//! of the request, <https://pkg.go.dev/gitlab.com/gitlab-org/labkit/correlation>). A try of the same call has the same context, and so should have the
+//! same id. The same correlation id, call and parameters make the same ids, so that what a call records is recorded once.
 
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
