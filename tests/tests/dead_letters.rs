@@ -39,6 +39,8 @@ async fn poison_stops_nothing_and_what_is_mended_counts_once() -> Result<()> {
     ensure!(track(&instance, &json!({"event": "view_dashboard", "project_id": 5})).await? == 400);
     ensure!(track(&instance, &json!({"project_id": 6})).await? == 400);
     ensure!(track_page_view(&instance).await? == 422);
+    // A refusal is answered before its letter is written.
+    letters_of(&instance, 3).await?;
     instance.tally.kill();
     let newer = newer_event();
     poison(&instance.folder.path().join("data/log"), &newer).await?;

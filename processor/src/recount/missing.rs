@@ -22,8 +22,8 @@ use crate::repetitions::ClientId;
 const LIMITS: FetchLimits =
     FetchLimits { max_records: 5_000, max_bytes: 8 << 20, max_wait: Duration::from_millis(500) };
 
-/// Ids asked for in one statement.
-const IDS_A_STATEMENT: usize = 4_000;
+/// Ids asked for in one statement, which names each of them twice and may have 256 KiB (ClickHouse's `max_query_size`).
+const IDS_A_STATEMENT: usize = 2_500;
 
 /// A topic whose records become raw rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

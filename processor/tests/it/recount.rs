@@ -374,3 +374,20 @@ fn raw_rows_that_were_lost_come_back_out_of_the_log_and_with_them_the_numbers() 
         assert_eq!((contents(&store).await, lost().await), (whole, (0, 0)));
     });
 }
+
+#[test]
+fn repetitions_are_told_apart_however_many_there_are() {
+    with_tables("replay_repetitions", async |store: Store| {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log_in(folder.path()).await;
+        // As many as are looked at at once, all with ids that clients chose.
+        let events = || (0..5000).map(|id| tracked(2 * id, NOV_20_2026));
+        let unreadable = Record { key: None, value: "x".into(), timestamp: NOV_20_2026 };
+        append(&log, topics::EVENTS, events().chain(events()).chain([unreadable]).collect()).await;
+        process(&log, &store, async || number(&store, "SELECT count() FROM dead_letters").await == 1).await;
+        assert_eq!(number(&store, "SELECT count() FROM events").await, 5000);
+
+        let source = Source { log: Arc::clone(&log), schemas: schemas(&log), framings: Framings::default() };
+        assert_eq!(replayed(&source, &store, topics::EVENTS).await, (0, 5000));
+    });
+}

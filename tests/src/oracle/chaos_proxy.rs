@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// What a direction of one connection holds back at most; then the sender has to wait.
 const MAX_HELD_BYTES: usize = 8 << 20;
+/// What is read at a time, more or less.
+const PIECE_BYTES: usize = 16 << 10;
 
 /// What happens to what goes through.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +25,8 @@ pub enum Weather {
     Cut,
     /// Connections are taken, and what comes is held back until the weather changes.
     Stalled,
+    /// A request whose first piece has this text is held back, and all that follows on its connection.
+    Withheld(&'static str),
     /// Each piece waits, and follows at this rate.
     Slow { latency: Duration, bytes_per_second: u64 },
     /// Those who have a connection are told that there will be no more answers, but may go on sending; new ones are well.
@@ -117,7 +121,7 @@ async fn pump(
     mut link: Link,
     direction: Direction,
 ) -> Result<(), Broken> {
-    let mut holding = Held { bytes: Vec::with_capacity(16 << 10), count: Arc::clone(&link.held), direction };
+    let mut holding = Held::new(direction, Arc::clone(&link.held));
     let mut is_ended = false;
     loop {
         let weather = *link.weather.borrow_and_update();
@@ -127,6 +131,7 @@ async fn pump(
                 return close_and_drain(from, to, link).await;
             }
             Weather::Stalled => {}
+            Weather::Withheld(text) if direction == Direction::Requests && holding.begins_with(text) => {}
             _ if holding.bytes.is_empty() && is_ended => return to.shutdown().await.map_err(|_| Broken),
             _ if !holding.bytes.is_empty() => {
                 let mut cut = link.weather.clone();
@@ -139,36 +144,48 @@ async fn pump(
             }
             _ => {}
         }
+        holding.report();
         let is_room = !is_ended && holding.bytes.len() < MAX_HELD_BYTES;
         tokio::select! {
             changed = link.weather.changed() => changed.map_err(|_| Broken)?,
             read = from.read_buf(&mut holding.bytes), if is_room => match read {
                 Ok(0) => is_ended = true,
-                Ok(read) => holding.grown(read),
+                Ok(_) => {}
                 Err(_) => return Err(Broken),
             },
         }
     }
 }
 
-/// What was read and not passed on yet, counted where it goes to the server.
+/// What was read and not passed on yet; reported where it goes to the server.
 struct Held {
     bytes: Vec<u8>,
-    count: Arc<AtomicUsize>,
+    reported: usize,
+    sum: Arc<AtomicUsize>,
     direction: Direction,
 }
 
 impl Held {
-    fn grown(&self, by: usize) {
+    fn new(direction: Direction, sum: Arc<AtomicUsize>) -> Self {
+        Self { bytes: Vec::with_capacity(PIECE_BYTES), reported: 0, sum, direction }
+    }
+
+    /// Whether the text is in the first piece of it.
+    fn begins_with(&self, text: &str) -> bool {
+        let first = &self.bytes[..self.bytes.len().min(PIECE_BYTES)];
+        first.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    /// It has to wait.
+    fn report(&mut self) {
         if self.direction == Direction::Requests {
-            self.count.fetch_add(by, Ordering::AcqRel);
+            self.sum.fetch_add(self.bytes.len() - self.reported, Ordering::AcqRel);
+            self.reported = self.bytes.len();
         }
     }
 
     fn clear(&mut self) {
-        if self.direction == Direction::Requests {
-            self.count.fetch_sub(self.bytes.len(), Ordering::AcqRel);
-        }
+        self.sum.fetch_sub(std::mem::take(&mut self.reported), Ordering::AcqRel);
         self.bytes.clear();
     }
 }
@@ -195,7 +212,7 @@ async fn close_and_drain(
     mut link: Link,
 ) -> Result<(), Broken> {
     to.shutdown().await.map_err(|_| Broken)?;
-    let mut thrown_away = vec![0; 16 << 10];
+    let mut thrown_away = vec![0; PIECE_BYTES];
     loop {
         tokio::select! {
             _ = link.weather.wait_for(|weather| *weather == Weather::Cut) => return Err(Broken),

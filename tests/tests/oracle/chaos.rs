@@ -83,6 +83,20 @@ async fn a_stall_holds_back_and_lets_go() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_withheld_waits_alone() -> Result<()> {
+    let proxy = echo().await?;
+    proxy.set(Weather::Withheld("hell"));
+    let (mut client, mut other) = (connect(&proxy).await?, connect(&proxy).await?);
+    ensure!(said(&mut client, "good morning").await?);
+    client.write_all(b"hello").await?;
+    wait::until("bytes to be held", SOON, || async { Ok((proxy.held() == 5).then_some(())) }).await?;
+    ensure!(said(&mut other, "good evening").await?);
+    proxy.set(Weather::Clear);
+    ensure!(heard(&mut client, "hello").await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_slow_connection_is_late() -> Result<()> {
     let proxy = echo().await?;
     let mut client = connect(&proxy).await?;

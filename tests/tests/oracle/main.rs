@@ -8,6 +8,7 @@
 
 mod chaos;
 mod planted;
+mod zombie;
 
 use std::sync::Arc;
 use std::time::Instant;
