@@ -179,7 +179,7 @@ fn counted(held: &Held) -> Vec<Counted> {
 }
 
 fn recount<'a>(store: &'a Store, matcher: &'a Matcher, days: Days, progress: Progress<'a>) -> Recount<'a> {
-    Recount { store, matcher, days, run: Uuid::new_v4().simple().to_string(), progress }
+    Recount { store, matcher, days, run: Uuid::now_v7().simple().to_string(), progress }
 }
 
 async fn verified(

@@ -65,7 +65,7 @@ pub struct Recount<'a> {
     pub store: &'a Store,
     pub matcher: &'a Matcher,
     pub days: Days,
-    /// Names the staging tables: letters and digits, different from run to run.
+    /// Names the staging tables: the letters and digits of a `UUIDv7`, whose time keeps others from dropping them as left over.
     pub run: String,
     /// Hears how far the work is.
     pub progress: &'a (dyn Fn(String) + Send + Sync),

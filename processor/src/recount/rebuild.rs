@@ -109,7 +109,7 @@ async fn replace(
         );
         staging.run(&others).await?;
         // Nothing is what an empty partition is replaced by.
-        let change = if staging.partitions(&recounted).await?.contains(&partition) {
+        let change = if staging.has_partition(&recounted, &partition).await? {
             format!("ALTER TABLE {table} REPLACE PARTITION ID '{partition}' FROM {recounted}")
         } else {
             format!("ALTER TABLE {table} DROP PARTITION ID '{partition}'")

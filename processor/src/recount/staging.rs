@@ -1,14 +1,19 @@
 //! Staging tables: of the same form as those that they stand beside, out of everybody's sight by their names, and gone
-//! afterwards. Whoever was killed leaves some behind; the next one drops them.
+//! afterwards. Whoever was killed leaves some behind; whoever begins a day later drops them. Until then nobody can tell them
+//! from those of a run that is going on elsewhere.
 
 use std::collections::BTreeSet;
 
 use tally_store::{Store, StoreError};
+use uuid::Uuid;
 
 use super::Days;
 
 /// No table of a migration begins so.
 const PREFIX: &str = "recount_";
+
+/// Seconds after which a run is taken for one that was killed.
+const RUN_ENDS_WITHIN_S: u64 = 24 * 60 * 60;
 
 /// What staging tables are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +32,21 @@ pub struct Staging<'a> {
 }
 
 impl<'a> Staging<'a> {
-    /// Drops what earlier runs left. `run` names this one: letters and digits.
+    /// Drops what runs that were killed have left. `run` names this one, as [`super::Recount::run`] says.
     pub async fn begin(store: &'a Store, run: &str, purpose: Purpose) -> Result<Self, StoreError> {
         let staging = Self { store, purpose, run: run.to_owned() };
-        staging.drop_all(PREFIX).await?;
+        let now: u32 = store.client().query("SELECT toUnixTimestamp(now())").fetch_one().await?;
+        staging.drop_all(PREFIX, |table| is_left_over(table, now.into())).await?;
         Ok(staging)
     }
 
     /// Drops the run's tables.
     pub async fn end(self) -> Result<(), StoreError> {
-        self.drop_all(&format!("{PREFIX}{}_", self.run)).await
+        self.drop_all(&format!("{PREFIX}{}_", self.run), |_| true).await
     }
 
-    async fn drop_all(&self, prefix: &str) -> Result<(), StoreError> {
-        let left: Vec<String> = self
+    async fn drop_all(&self, prefix: &str, meant: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let mut found: Vec<String> = self
             .store
             .client()
             .query(
@@ -49,7 +55,8 @@ impl<'a> Staging<'a> {
             .bind(prefix)
             .fetch_all()
             .await?;
-        for name in left {
+        found.retain(|table| meant(table));
+        for name in found {
             self.run(&format!("DROP TABLE IF EXISTS `{name}` SYNC")).await?;
         }
         Ok(())
@@ -103,10 +110,25 @@ impl<'a> Staging<'a> {
         partitions_of(self.store, table).await
     }
 
+    /// Whether a staging table has rows for a partition. Fails where the table is not there: that it holds nothing must never be
+    /// taken from its absence.
+    pub async fn has_partition(&self, staged: &str, partition: &str) -> Result<bool, StoreError> {
+        let sql = format!("SELECT count() FROM {staged} WHERE _partition_id = '{partition}'");
+        let rows: u64 = self.store.client().query_raw(&sql).fetch_one().await?;
+        Ok(rows != 0)
+    }
+
     /// Runs a statement, however long it takes.
     pub async fn run(&self, sql: &str) -> Result<(), StoreError> {
         Ok(self.store.client().query_raw(sql).execute().await?)
     }
+}
+
+/// Whether a staging table is of a run that began too long ago to be going on. A name that tells no time is nobody's.
+fn is_left_over(table: &str, now_s: u64) -> bool {
+    let run = table.strip_prefix(PREFIX).and_then(|name| name.split('_').next());
+    let begun = run.and_then(|run| Uuid::try_parse(run).ok()?.get_timestamp());
+    begun.is_none_or(|begun| begun.to_unix().0 + RUN_ENDS_WITHIN_S <= now_s)
 }
 
 async fn partitions_of(store: &Store, table: &str) -> Result<Vec<String>, StoreError> {
@@ -135,7 +157,21 @@ fn unreplicated(engine: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use uuid::{NoContext, Timestamp};
+
     use super::*;
+
+    #[test]
+    fn the_tables_of_a_run_are_left_over_a_day_after_it_began() {
+        let run = Uuid::new_v7(Timestamp::from_unix(NoContext, 1_000_000, 0));
+        let table = format!("recount_{}_recounted_counters", run.simple());
+        assert!(!is_left_over(&table, 999_000), "somebody else's clock is ahead");
+        assert!(!is_left_over(&table, 1_000_000 + RUN_ENDS_WITHIN_S - 1));
+        assert!(is_left_over(&table, 1_000_000 + RUN_ENDS_WITHIN_S));
+        for tells_no_time in ["recount_x_known", "recount_0123456789abcdef_known", "recount_"] {
+            assert!(is_left_over(tells_no_time, 1_000_000));
+        }
+    }
 
     #[test]
     fn a_replicated_engine_becomes_the_plain_one_of_its_family() {

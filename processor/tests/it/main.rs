@@ -10,4 +10,5 @@ mod recount;
 mod repetitions;
 mod retries;
 mod sessions;
+mod side_by_side;
 mod tables;
