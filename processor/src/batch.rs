@@ -30,13 +30,20 @@ pub struct Batch {
     /// use the same offsets.
     pub content_hash: u64,
     pub records: u64,
-    /// The oldest timestamp of its records.
-    pub oldest_ms: i64,
+    /// No record of it has an older timestamp, nor was any of those that are left out received before.
+    oldest_ms: i64,
     pub folded: Folded,
     /// Offsets of records that were left out, because the store refuses their rows.
     pub without: Vec<u64>,
     /// Their dead letters.
     pub letters: Vec<TableInsert>,
+}
+
+impl Batch {
+    /// No record of it was received before. A replayed dead letter was, long before its record was appended.
+    pub fn oldest_received_ms(&self) -> i64 {
+        self.folded.received_at.map_or(self.oldest_ms, |(oldest, _)| oldest.min(self.oldest_ms))
+    }
 }
 
 /// What was read of a partition.
@@ -89,6 +96,8 @@ pub struct Collector {
     fold: Box<dyn Fold>,
     without: Vec<u64>,
     letters: DeadLetters,
+    /// Tells when those that are left out were received.
+    left_out: Option<Box<dyn Fold>>,
     oldest_ms: i64,
     first_at: Option<Instant>,
     offsets: Option<Range<u64>>,
@@ -106,6 +115,7 @@ impl Collector {
             fold: folder.start(partition),
             without: Vec::new(),
             letters: folder.letters(partition),
+            left_out: None,
             oldest_ms: i64::MAX,
             first_at: None,
             offsets: None,
@@ -116,7 +126,8 @@ impl Collector {
     }
 
     /// Leaves the records at these offsets, in ascending order, out of the fold: they become dead letters.
-    pub fn leaving_out(mut self, offsets: Vec<u64>) -> Self {
+    pub fn leaving_out(mut self, folder: &dyn Folder, partition: u32, offsets: Vec<u64>) -> Self {
+        self.left_out = (!offsets.is_empty()).then(|| folder.start(partition));
         self.without = offsets;
         self
     }
@@ -180,12 +191,15 @@ impl Collector {
             self.bytes += record.size();
             self.oldest_ms = self.oldest_ms.min(record.timestamp);
             self.content.update(&record.value);
-            if self.without.binary_search(&record.offset).is_ok() {
+            let is_left_out = self.without.binary_search(&record.offset).is_ok();
+            if is_left_out {
                 self.letters.add(record, DropReason::RejectedByStore, REFUSED);
-            } else if let Some(value) = translated.remove(&record.offset) {
-                self.fold.add(&LogRecord { value, ..record.clone() });
-            } else {
-                self.fold.add(record);
+            }
+            let fold = if is_left_out { self.left_out.as_mut() } else { Some(&mut self.fold) };
+            let Some(fold) = fold else { continue };
+            match translated.remove(&record.offset) {
+                Some(value) => fold.add(&LogRecord { value, ..record.clone() }),
+                None => fold.add(record),
             }
         }
         Ok(())
@@ -196,7 +210,7 @@ impl Collector {
             offsets: self.offsets?,
             content_hash: self.content.digest(),
             records: self.records as u64,
-            oldest_ms: self.oldest_ms,
+            oldest_ms: self.oldest_ms.min(oldest_of(self.left_out)),
             folded: Folded::default(),
             without: self.without,
             letters: self.letters.finish().collect(),
@@ -205,6 +219,15 @@ impl Collector {
         let has_doubts = read.fold.doubts().is_some();
         Some(if has_doubts { Collected::Doubtful(read) } else { Collected::Batch(read.finish()) })
     }
+}
+
+/// When the first of the fold's records was received.
+fn oldest_of(fold: Option<Box<dyn Fold>>) -> i64 {
+    let received_at = fold.and_then(|mut fold| {
+        fold.settle(&FxHashSet::default());
+        fold.finish().received_at
+    });
+    received_at.map_or(i64::MAX, |(oldest, _)| oldest)
 }
 
 /// The values of records that another version wrote, as this one writes them, by offset.

@@ -59,11 +59,11 @@ impl Metrics {
             )?,
             store_outages: IntCounter::new(
                 "tally_processor_store_outages_total",
-                "Times an insert failed after all its tries and consumption paused.",
+                "Times an insert or a question failed after all its tries and consumption paused.",
             )?,
             refused_batches: IntCounter::new(
                 "tally_processor_refused_batches_total",
-                "Times the store refused a batch's rows themselves, and consumption waits all the same.",
+                "Times the store refused a batch's rows themselves. The records at fault are searched, and become dead letters.",
             )?,
             doubtful_ids: IntCounter::new(
                 "tally_processor_doubtful_ids_total",

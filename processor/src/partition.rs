@@ -135,7 +135,10 @@ struct Worker {
 impl Worker {
     async fn prepare(&mut self) -> Result<(), PartitionError> {
         let Self { context, partition, reader, .. } = self;
-        ask(context, reader.revoked(), || context.folder.prepare(&context.store, *partition)).await
+        ask(context, reader.revoked(), || {
+            context.folder.prepare(&context.store, *partition, &context.progress)
+        })
+        .await
     }
 
     async fn replay_pending(
@@ -150,7 +153,11 @@ impl Worker {
             ?range,
             "replaying an announced range"
         );
-        let collector = Collector::new(&*self.context.folder, self.partition).leaving_out(without);
+        let collector = Collector::new(&*self.context.folder, self.partition).leaving_out(
+            &*self.context.folder,
+            self.partition,
+            without,
+        );
         let replayed = tokio::select! {
             replayed = collector.replay(&mut *self.reader, &range, &self.context.config) => replayed,
             () = self.context.shutdown.cancelled() => return Err(PartitionError::Interrupted),

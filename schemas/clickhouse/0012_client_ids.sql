@@ -13,6 +13,13 @@ ORDER BY (event_id, partition, offset)
 TTL toDateTime(received_at) + INTERVAL 15 DAY
 SETTINGS {deduplication_window}, {durability}, min_bytes_for_wide_part = 134217728, index_granularity = 256, ttl_only_drop_parts = 1;
 
+-- What was there before this table.
+INSERT INTO event_ids (event_id, received_at, partition, offset)
+SELECT event_id, received_at, partition, offset FROM events
+WHERE client_event_id AND received_at > now() - INTERVAL 15 DAY
+    AND (partition, offset) NOT IN (SELECT partition, offset FROM event_ids)
+SETTINGS max_partitions_per_insert_block = 0;
+
 -- The same of contributions.
 CREATE TABLE IF NOT EXISTS contribution_ids {on_cluster}
 (

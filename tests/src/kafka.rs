@@ -1,7 +1,7 @@
 //! A real Apache Kafka broker, started by `deploy/kafka/up` for one test and stopped with it. It can be killed and started
 //! again with its records, and may be reached through proxies.
 
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Mutex;
 
 use crate::outside::root;
@@ -54,20 +54,14 @@ impl Kafka {
     }
 
     fn start_once(&self) -> Result<String, String> {
-        let output = self
-            .script("up")
-            .output()
-            .map_err(|error| format!("deploy/kafka/up can't be started: {error}"))?;
-        if !output.status.success() {
-            return Err(format!("deploy/kafka/up: {}", String::from_utf8_lossy(&output.stderr).trim()));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().trim().to_owned())
+        let said = succeed(&mut self.script("up"))?;
+        Ok(said.lines().last().unwrap_or_default().trim().to_owned())
     }
 
     /// `kill -9`. The records stay for [`Self::start_again`].
-    pub fn kill(&self) -> std::io::Result<Output> {
+    pub fn kill(&self) -> Result<(), String> {
         let _changing = self.changing.lock().expect("nobody panics while holding it");
-        self.script("down").args(["--keep", "--kill", &self.port.to_string()]).output()
+        succeed(self.script("down").args(["--keep", "--kill", &self.port.to_string()])).map(drop)
     }
 
     /// The broker's process.
@@ -81,6 +75,16 @@ impl Kafka {
         command.env("TALLY_KAFKA_PORT", self.port.to_string()).env("TALLY_KAFKA_LISTENERS", &self.via);
         command
     }
+}
+
+/// What the script says, which must succeed.
+fn succeed(script: &mut Command) -> Result<String, String> {
+    let name = script.get_program().display().to_string();
+    let output = script.output().map_err(|error| format!("{name} can't be started: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Drop for Kafka {

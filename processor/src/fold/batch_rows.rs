@@ -18,8 +18,8 @@ pub struct BatchRows {
     months: Months,
     rows: BTreeMap<u32, RowWriter>,
     dead_letters: DeadLetters,
-    drops: BTreeMap<DropReason, u64>,
-    newest_received_at: Option<i64>,
+    /// All that is known of the batch but its rows.
+    folded: Folded,
 }
 
 impl BatchRows {
@@ -37,8 +37,7 @@ impl BatchRows {
             months: Months::default(),
             rows: BTreeMap::new(),
             dead_letters: DeadLetters::new(topic, partition),
-            drops: BTreeMap::new(),
-            newest_received_at: None,
+            folded: Folded::default(),
         }
     }
 
@@ -60,14 +59,14 @@ impl BatchRows {
 
     /// Where a row of that day goes, for a record that ingest accepted at `received_at`.
     pub fn row(&mut self, day: u16, received_at: i64) -> &mut RowWriter {
-        self.newest_received_at = self.newest_received_at.max(Some(received_at));
+        self.folded.received_at(received_at);
         self.rows.entry(self.months.month_of(day)).or_default()
     }
 
     /// Counts what is not counted.
     pub fn drop_by(&mut self, reason: DropReason, times: u64) {
         if times > 0 {
-            *self.drops.entry(reason).or_default() += times;
+            *self.folded.drops.entry(reason).or_default() += times;
         }
     }
 
@@ -89,8 +88,7 @@ impl BatchRows {
         let rows = rows.map(|(month, rows)| rows.into_insert(table, columns, month));
         Folded {
             inserts: rows.chain(other_tables).chain(self.dead_letters.finish()).collect(),
-            drops: self.drops,
-            newest_received_at: self.newest_received_at,
+            ..self.folded
         }
     }
 }

@@ -17,6 +17,7 @@ use super::batch_ids::{BatchIds, Known};
 use super::batch_rows::BatchRows;
 use super::calendar::day_of;
 use super::{DeadLetters, Fold, Folded, Folder, RawTable, TableInsert, dead_letters};
+use crate::partition::Progress;
 use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters};
 use crate::row_binary::RowWriter;
 
@@ -76,8 +77,13 @@ impl Folder for ContributionsFolder {
         &[RawTable { name: CONTRIBUTIONS, of_topic: Some("true"), has_timestamp: false }, dead_letters::RAW]
     }
 
-    fn prepare<'a>(&'a self, store: &'a Store, partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.filters.load(store, partition).boxed()
+    fn prepare<'a>(
+        &'a self,
+        store: &'a Store,
+        partition: u32,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.filters.load(store, partition, progress).boxed()
     }
 
     fn letters(&self, partition: u32) -> DeadLetters {

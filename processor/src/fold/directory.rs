@@ -114,7 +114,7 @@ impl Fold for DirectoryFold {
         Folded {
             inserts: touched.chain(self.dead_letters.finish()).collect(),
             drops: drops.into_iter().collect(),
-            newest_received_at: None,
+            received_at: None,
         }
     }
 }

@@ -21,6 +21,7 @@ use super::counters::{Aggregates, COUNTERS, UNIQUE_TOTALS, UNIQUES};
 use super::json::write_properties;
 use super::tracked_page_events::TrackedPageEvents;
 use super::{DeadLetters, Fold, Folded, Folder, RawTable, dead_letters, page_event_row, session_parts};
+use crate::partition::Progress;
 use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters};
 use crate::row_binary::RowWriter;
 
@@ -96,8 +97,13 @@ impl Folder for EventsFolder {
         ]
     }
 
-    fn prepare<'a>(&'a self, store: &'a Store, partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.filters.load(store, partition).boxed()
+    fn prepare<'a>(
+        &'a self,
+        store: &'a Store,
+        partition: u32,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.filters.load(store, partition, progress).boxed()
     }
 
     fn letters(&self, partition: u32) -> DeadLetters {

@@ -7,6 +7,7 @@ use tally_evolution::Schemas;
 use tally_store::{Store, StoreError};
 
 use super::{DeadLetters, Fold, Folder, RawTable};
+use crate::partition::Progress;
 
 /// Folds as `folder` does, with the schemas of others at hand.
 pub struct Evolving {
@@ -34,8 +35,13 @@ impl Folder for Evolving {
         self.folder.raw_tables()
     }
 
-    fn prepare<'a>(&'a self, store: &'a Store, partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.folder.prepare(store, partition)
+    fn prepare<'a>(
+        &'a self,
+        store: &'a Store,
+        partition: u32,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.folder.prepare(store, partition, progress)
     }
 
     fn letters(&self, partition: u32) -> DeadLetters {

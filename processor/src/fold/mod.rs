@@ -31,6 +31,7 @@ use tally_store::{Store, StoreError};
 
 pub(crate) use dead_letters::DeadLetters;
 
+use crate::partition::Progress;
 use crate::repetitions::Doubts;
 
 /// What a topic's records become, and in which tables.
@@ -43,7 +44,12 @@ pub trait Folder: Send + Sync {
     /// it becomes is derived of the same records, so that no derived row is ever there without its raw ones.
     fn raw_tables(&self) -> &'static [RawTable];
     /// Gets ready for a partition that was just assigned.
-    fn prepare<'a>(&'a self, _store: &'a Store, _partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn prepare<'a>(
+        &'a self,
+        _store: &'a Store,
+        _partition: u32,
+        _progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         std::future::ready(Ok(())).boxed()
     }
     /// Dead letters of the topic's records, none yet.
@@ -65,8 +71,7 @@ pub struct RawTable {
     /// The SQL condition that is true of the topic's rows, whose columns `partition` and `offset` tell which record they come of;
     /// `None` where the table has no such columns.
     pub of_topic: Option<&'static str>,
-    /// Whether its column `received_at` is the record's timestamp. It tells the rows of a log from those of an earlier one that had
-    /// the same offsets.
+    /// Whether it has a column `received_at`. That tells the rows of a log from those of an earlier one that had the same offsets.
     pub has_timestamp: bool,
 }
 
@@ -91,8 +96,16 @@ pub struct Folded {
     pub inserts: Vec<TableInsert>,
     /// How often something was not counted, by reason.
     pub drops: BTreeMap<DropReason, u64>,
-    /// When ingest accepted the newest event, in milliseconds since the epoch.
-    pub newest_received_at: Option<i64>,
+    /// When ingest accepted the oldest event and the newest one, in milliseconds since the epoch.
+    pub received_at: Option<(i64, i64)>,
+}
+
+impl Folded {
+    /// Takes in when ingest accepted one more event.
+    pub fn received_at(&mut self, moment: i64) {
+        let (oldest, newest) = self.received_at.unwrap_or((moment, moment));
+        self.received_at = Some((oldest.min(moment), newest.max(moment)));
+    }
 }
 
 /// Rows of one table, all in one of its partitions.

@@ -16,6 +16,7 @@ use super::calendar::day_of;
 use super::page_event_row::{self, Source};
 use super::session_parts::{self, SessionParts};
 use super::{DeadLetters, Fold, Folded, Folder, RawTable, TableInsert, dead_letters};
+use crate::partition::Progress;
 use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters};
 use crate::row_binary::RowWriter;
 
@@ -55,8 +56,13 @@ impl Folder for PageEventsFolder {
         ]
     }
 
-    fn prepare<'a>(&'a self, store: &'a Store, partition: u32) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.filters.load(store, partition).boxed()
+    fn prepare<'a>(
+        &'a self,
+        store: &'a Store,
+        partition: u32,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.filters.load(store, partition, progress).boxed()
     }
 
     fn letters(&self, partition: u32) -> DeadLetters {

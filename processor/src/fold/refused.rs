@@ -40,8 +40,7 @@ impl Fold for RefusedFold {
     fn add(&mut self, record: &LogRecord) {
         match DeadLetter::decode_framed(Framing::SingleObject, &record.value) {
             Ok(letter) => {
-                let newest = &mut self.folded.newest_received_at;
-                *newest = (*newest).max(Some(letter.recorded_at));
+                self.folded.received_at(letter.recorded_at);
                 self.letters.add_letter(&letter);
             }
             Err(error) => {

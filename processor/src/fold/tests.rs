@@ -230,7 +230,7 @@ fn letters_of_a_service_and_unreadable_ones_are_one_insert() {
         assert!(folded.inserts[0].body.windows(text.len()).any(|window| window == text));
     }
     assert_eq!(folded.drops, BTreeMap::from([(DropReason::Undecodable, 1)]));
-    assert_eq!(folded.newest_received_at, Some(NOV_20_2026));
+    assert_eq!(folded.received_at, Some((NOV_20_2026, NOV_20_2026)));
 }
 
 #[test]

@@ -94,7 +94,7 @@ pub async fn withdraw(
 ) -> Result<(), StoreError> {
     let offsets: Vec<String> = batch.without.iter().map(u64::to_string).collect();
     let of_records = format!("offset IN ({})", offsets.join(", "));
-    let rows = RawRows { partition, oldest_ms: batch.oldest_ms, of_records: &of_records };
+    let rows = RawRows { partition, oldest_ms: batch.oldest_received_ms(), of_records: &of_records };
     for table in raw_tables {
         if rows.count(store, table).await? > 0 {
             rows.delete(store, table).await?;
@@ -126,7 +126,7 @@ impl Worker {
         let offsets = if kept == without.len() {
             offsets
         } else if self.is_stored_in_part(&announced.batch).await? {
-            return Ok(self.stuck(announced, "too many records of a batch that is stored in part"));
+            return Ok(self.stuck(announced, "its other raw rows are stored, and the records at fault are more than an announcement can name; take those rows away by hand"));
         } else {
             offsets.start..without[kept]
         };
@@ -162,7 +162,7 @@ impl Worker {
         let Self { context, partition, reader, .. } = self;
         let mut unstored = Vec::new();
         let unwritten = std::mem::take(&mut announced.raw);
-        let oldest_ms = announced.batch.oldest_ms;
+        let oldest_ms = announced.batch.oldest_received_ms();
         let before = unwritten.len();
         for insert in unwritten {
             let table = context.folder.raw_tables().iter().find(|table| table.name == insert.table);
@@ -181,7 +181,8 @@ impl Worker {
     async fn is_stored_in_part(&mut self, batch: &Batch) -> Result<bool, PartitionError> {
         let Self { context, partition, reader, .. } = self;
         let of_records = within(&batch.offsets);
-        let rows = RawRows { partition: *partition, oldest_ms: batch.oldest_ms, of_records: &of_records };
+        let rows =
+            RawRows { partition: *partition, oldest_ms: batch.oldest_received_ms(), of_records: &of_records };
         for table in context.folder.raw_tables() {
             if ask(context, reader.revoked(), || rows.count(&context.store, table)).await? > 0 {
                 return Ok(true);
@@ -264,7 +265,11 @@ impl Worker {
         offsets: Range<u64>,
         without: Vec<u64>,
     ) -> Result<Batch, PartitionError> {
-        let collector = Collector::new(&*self.context.folder, self.partition).leaving_out(without);
+        let collector = Collector::new(&*self.context.folder, self.partition).leaving_out(
+            &*self.context.folder,
+            self.partition,
+            without,
+        );
         let revoked = self.reader.revoked().clone();
         let replay = collector.replay(&mut *self.reader, &offsets, &self.context.config);
         let collected = unless_ended(&self.context, &revoked, replay).await??;

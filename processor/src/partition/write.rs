@@ -100,7 +100,7 @@ async fn send_unwritten(
             withdraw(&context.store, context.folder.raw_tables(), partition, &announced.batch).await;
         context.progress.answered();
         withdrawn.map_err(|error| InsertError::Outage {
-            table: "what holds rows that are left out".to_owned(),
+            table: "raw tables (deleting the rows of refused records)".to_owned(),
             tries: 1,
             message: error.to_string(),
         })?;
@@ -146,7 +146,7 @@ fn report_failure(context: &PartitionContext, partition: u32, error: &InsertErro
         InsertError::Late { .. } => {}
         InsertError::Rejected { .. } => {
             context.metrics.refused_batches.inc();
-            tracing::error!(partition, %error, "the store refuses a batch; it is tried again, and consumption waits");
+            tracing::error!(partition, %error, "the store refuses a batch; the records at fault are searched");
         }
         InsertError::Outage { .. } => {
             context.metrics.store_outages.inc();
@@ -165,7 +165,7 @@ fn report_freshness(context: &PartitionContext, batch: &Batch) {
 
 /// How long ago ingest accepted the batch's newest record, in seconds.
 pub fn age_of(context: &PartitionContext, batch: &Batch) -> Option<f64> {
-    let age_ms = context.clock.now().as_millisecond() - batch.folded.newest_received_at?;
+    let age_ms = context.clock.now().as_millisecond() - batch.folded.received_at?.1;
     Some(age_ms.max(0) as f64 / 1000.0)
 }
 

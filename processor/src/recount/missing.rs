@@ -2,11 +2,11 @@
 //! were lost.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::Row;
-use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use tally_eventlog::{EventLog, FetchLimits, LogRecord, TailReader};
 use tally_evolution::Schemas;
@@ -21,6 +21,9 @@ use crate::repetitions::ClientId;
 /// Records that are looked at at once.
 const LIMITS: FetchLimits =
     FetchLimits { max_records: 5_000, max_bytes: 8 << 20, max_wait: Duration::from_millis(500) };
+
+/// Offsets of which the tables are asked at once: each time they are read as a whole.
+const OFFSETS_A_LOOK: u64 = 1 << 22;
 
 /// Ids asked for in one statement, which names each of them twice and may have 256 KiB (ClickHouse's `max_query_size`).
 const IDS_A_STATEMENT: usize = 2_500;
@@ -104,6 +107,7 @@ struct Place<'a> {
 pub struct Scan<'a> {
     place: Place<'a>,
     reader: Box<dyn TailReader>,
+    there: There,
     /// The first offset that is not looked at.
     end: u64,
     pub records: u64,
@@ -121,7 +125,7 @@ impl<'a> Scan<'a> {
     ) -> Result<Self, RecountError> {
         let reader = source.log.tail(topic.name, partition, from).await?;
         let place = Place { store, topic, source, partition };
-        Ok(Self { place, reader, end, records: 0, repetitions: 0 })
+        Ok(Self { place, reader, there: There::default(), end, records: 0, repetitions: 0 })
     }
 
     /// What is missing of the next records; `None` when there are no more.
@@ -146,8 +150,12 @@ impl<'a> Scan<'a> {
 
     async fn missing_of(&mut self, mut records: Vec<LogRecord>) -> Result<Vec<Missing>, RecountError> {
         let place = self.place;
-        let there = place.offsets_that_are_there(&records).await?;
-        records.retain(|record| !there.contains(&record.offset));
+        if let Some(last) = records.last().filter(|last| last.offset >= self.there.offsets.end) {
+            // A range of records is smaller than a look.
+            let (first, last) = (records[0].offset, last.offset);
+            self.there = place.look(first..self.end.min(first + OFFSETS_A_LOOK).max(last + 1)).await?;
+        }
+        records.retain(|record| !self.there.contains(record.offset));
         let said: Vec<Said> = records.iter().map(|record| place.said_by(record)).collect();
         let ids: Vec<ClientId> = said.iter().filter_map(|said| said.id).collect();
         let mut counted = place.counted(&ids).await?;
@@ -172,19 +180,22 @@ impl<'a> Scan<'a> {
 }
 
 impl Place<'_> {
-    async fn offsets_that_are_there(self, records: &[LogRecord]) -> Result<FxHashSet<u64>, StoreError> {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else {
-            return Ok(FxHashSet::default());
-        };
+    /// Which of these offsets have a row or a dead letter.
+    async fn look(self, offsets: Range<u64>) -> Result<There, StoreError> {
         let RawTopic { name, table, condition, .. } = self.topic;
-        let within =
-            format!("partition = {} AND offset BETWEEN {} AND {}", self.partition, first.offset, last.offset);
+        let Range { start, end } = offsets;
+        let words = (end - start).div_ceil(u64::BITS.into());
+        let within = format!("partition = {} AND offset >= {start} AND offset < {end}", self.partition);
         let sql = format!(
             "SELECT offset FROM {table} WHERE {condition} AND {within} \
              UNION ALL SELECT offset FROM dead_letters WHERE topic = '{name}' AND {within}"
         );
-        let offsets: Vec<u64> = self.store.client().query_raw(&sql).fetch_all().await?;
-        Ok(offsets.into_iter().collect())
+        let mut there = There { offsets, bits: vec![0; words as usize] };
+        let mut rows = self.store.client().query_raw(&sql).fetch::<u64>()?;
+        while let Some(offset) = rows.next().await? {
+            there.insert(offset);
+        }
+        Ok(there)
     }
 
     /// Where the ids were counted, by project and id.
@@ -239,6 +250,25 @@ impl Place<'_> {
             Ok((at, id)) => Said { day: day_of(at), id },
             Err(_) => Said { day: None, id: None },
         }
+    }
+}
+
+/// Offsets of a range that are there, a bit each.
+#[derive(Default)]
+struct There {
+    offsets: Range<u64>,
+    bits: Vec<u64>,
+}
+
+impl There {
+    fn insert(&mut self, offset: u64) {
+        let index = offset - self.offsets.start;
+        self.bits[(index / 64) as usize] |= 1 << (index % 64);
+    }
+
+    fn contains(&self, offset: u64) -> bool {
+        let index = offset - self.offsets.start;
+        self.bits[(index / 64) as usize] & (1 << (index % 64)) != 0
     }
 }
 

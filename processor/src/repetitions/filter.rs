@@ -14,6 +14,9 @@ const BLOCK_BITS: u32 = BLOCK_WORDS as u32 * u64::BITS;
 const BITS_OF_AN_ID: u32 = 7;
 /// Clocks of those who receive may differ by so much.
 const CLOCK_SKEW_MS: i64 = 60 * 60 * 1000;
+/// Ids that were received so long before the newest one are no matter to a filter: it takes every id for known that could repeat
+/// one of them.
+pub const FILTERED_MS: i64 = REMEMBERED_MS + CLOCK_SKEW_MS;
 
 /// The ids of a partition.
 #[derive(Debug, Clone)]
@@ -55,7 +58,7 @@ impl IdFilter {
 
     fn age(&mut self, now: i64) {
         let began_at = *self.began_at.get_or_insert(now);
-        if now - began_at > REMEMBERED_MS + CLOCK_SKEW_MS {
+        if now - began_at > FILTERED_MS {
             let empty = vec![[0; BLOCK_WORDS]; self.blocks];
             self.older = std::mem::replace(&mut self.younger, empty);
             self.began_at = Some(now);

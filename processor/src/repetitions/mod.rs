@@ -15,11 +15,16 @@ use serde::Deserialize;
 use tally_store::{Store, StoreError};
 use uuid::Uuid;
 
-pub use filter::IdFilter;
+use crate::partition::Progress;
+
+pub use filter::{FILTERED_MS, IdFilter};
 pub use partition_filters::PartitionFilters;
 
 /// For how long after a record one with its id counts as its repetition.
 pub const REMEMBERED_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// A filter that is loaded so often tells that it goes on.
+const ROWS_A_SIGN_OF_LIFE: u64 = 100_000;
 
 /// Ids asked for in one statement: the text stays below ClickHouse's limit of 256 KiB.
 const IDS_A_STATEMENT: usize = 4_000;
@@ -131,18 +136,30 @@ pub fn repetitions(doubtful: &[ClientId], seen: &[Seen]) -> impl Iterator<Item =
     doubtful.iter().filter(is_repetition).map(|id| id.offset)
 }
 
-/// A filter that knows what the table holds of the partition. `bytes` as for [`IdFilter::new`].
+/// A filter that knows what the table holds of the partition, but for what is so old that it says of no id that it is new.
+/// `bytes` as for [`IdFilter::new`].
 async fn load_filter(
     store: &Store,
     table: IdTable,
     partition: u32,
     bytes: usize,
+    progress: &Progress,
 ) -> Result<IdFilter, StoreError> {
     let mut filter = IdFilter::new(bytes);
-    let statement = format!("{} WHERE partition = ?", table.select());
-    let mut rows = store.client().query(&statement).bind(partition).fetch::<Seen>()?;
+    let of_partition = format!("partition = {partition}");
+    let newest = format!("SELECT max(received_at) FROM {} WHERE {of_partition}", table.name);
+    let statement = format!(
+        "{} WHERE {of_partition} AND received_at >= ({newest}) - INTERVAL {FILTERED_MS} MILLISECOND",
+        table.select()
+    );
+    let mut rows = store.client().query_raw(&statement).fetch::<Seen>()?;
+    let mut count = 0_u64;
     while let Some(seen) = rows.next().await? {
         filter.insert(seen.project_id, Uuid::from_u128(seen.id), seen.received_ms);
+        count += 1;
+        if count.is_multiple_of(ROWS_A_SIGN_OF_LIFE) {
+            progress.answered();
+        }
     }
     Ok(filter)
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tally_store::{Store, StoreError};
 
 use super::{IdFilter, IdTable, load_filter};
+use crate::partition::Progress;
 
 /// One filter a partition, each of at most so many bytes.
 pub struct PartitionFilters {
@@ -27,8 +28,8 @@ impl PartitionFilters {
     }
 
     /// Others may have worked on the partition since it was last here: what its filter knows comes out of the store.
-    pub async fn load(&self, store: &Store, partition: u32) -> Result<(), StoreError> {
-        let filter = load_filter(store, self.table, partition, self.bytes).await?;
+    pub async fn load(&self, store: &Store, partition: u32, progress: &Progress) -> Result<(), StoreError> {
+        let filter = load_filter(store, self.table, partition, self.bytes, progress).await?;
         self.filters.lock().insert(partition, Arc::new(filter.into()));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
-use rand::seq::IndexedRandom;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::chaos_proxy::Weather;
@@ -17,6 +17,8 @@ pub enum Target {
     Ingest(usize),
     /// `tally capture`.
     Capture,
+    /// `tally query`.
+    Query,
     /// `tally processor`, by its number.
     Processor(usize),
     /// Kafka.
@@ -32,8 +34,10 @@ pub enum Link {
     Producer(usize),
     /// From the producer to capture.
     Trackers,
-    /// From all that append to Kafka.
-    IngestKafka,
+    /// From an ingest to Kafka.
+    IngestKafka(usize),
+    CaptureKafka,
+    QueryKafka,
     /// From a processor to Kafka.
     ProcessorKafka(usize),
     /// From a processor to the store.
@@ -50,7 +54,7 @@ pub enum Fault {
     /// SIGSTOP, then SIGCONT.
     Freeze(Target),
     Weather(Link, Weather),
-    /// Nothing more can be written; on Kafka, while Kafka can't be reached either, since only then anything is.
+    /// Nothing more can be written; on Kafka, while it can't reach Kafka either, since only then anything is.
     DiskFull(Target),
     /// A processor stops in order and comes back after a while.
     Leave(usize),
@@ -67,6 +71,24 @@ pub struct Planned {
     pub at: Duration,
     pub lasts: Duration,
     pub fault: Fault,
+}
+
+impl Target {
+    /// Whether it appends to the log, and so may have to write to disk what the log does not take.
+    pub fn is_appending(&self) -> bool {
+        matches!(self, Self::Ingest(_) | Self::Capture)
+    }
+
+    /// Its connection to Kafka, where it has one of its own.
+    pub fn to_kafka(self) -> Option<Link> {
+        match self {
+            Self::Ingest(number) => Some(Link::IngestKafka(number)),
+            Self::Capture => Some(Link::CaptureKafka),
+            Self::Query => Some(Link::QueryKafka),
+            Self::Processor(number) => Some(Link::ProcessorKafka(number)),
+            Self::Broker | Self::Store => None,
+        }
+    }
 }
 
 /// What can go wrong in a topology.
@@ -97,28 +119,39 @@ const RECOVERY: Duration = Duration::from_secs(3);
 /// Mean time between the beginnings of two faults.
 const MEAN_PAUSE: Duration = Duration::from_millis(1200);
 
-/// Draws `count` faults, ordered by their time.
+/// A fault, and whether it is to outlast a session.
+type Card = (Fault, bool);
+
+/// Draws `count` faults, ordered by their time: everything that can go wrong once, in any order, then all of it again.
 pub fn draw(seed: u64, count: usize, field: &Field) -> Vec<Planned> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut busy: BTreeMap<Place, Duration> = BTreeMap::new();
     let mut at = Duration::from_secs(2);
     let mut schedule = Vec::with_capacity(count + field.processors);
     let mut processors = 1;
+    let mut deck = Vec::new();
     for number in 0..count {
         if number * field.processors >= processors * count {
             schedule.push(Planned { at, lasts: Duration::ZERO, fault: Fault::Join(processors) });
             busy.insert(Place::Process(Target::Processor(processors)), at + RECOVERY);
             processors += 1;
         }
-        let fault = loop {
-            let fault = draw_fault(&mut random, field, processors);
-            if places(fault).iter().all(|place| busy.get(place).is_none_or(|until| *until < at)) {
-                break fault;
+        let (fault, is_long) = loop {
+            let is_possible = |(fault, _): &Card| {
+                is_there(*fault, processors)
+                    && places(*fault).iter().all(|place| busy.get(place).is_none_or(|until| *until < at))
+            };
+            if let Some(position) = deck.iter().position(is_possible) {
+                break deck.remove(position);
             }
-            // Where everything is busy, time has to pass.
-            at += Duration::from_millis(50);
+            if deck.iter().any(|(fault, _)| is_there(*fault, processors)) {
+                // Where everything is busy, time has to pass.
+                at += Duration::from_millis(50);
+            } else {
+                deck.extend(shuffled(&mut random, field));
+            }
         };
-        let lasts = draw_duration(&mut random, fault);
+        let lasts = draw_duration(&mut random, fault, is_long);
         for place in places(fault) {
             busy.insert(place, at + lasts + RECOVERY);
         }
@@ -128,28 +161,24 @@ pub fn draw(seed: u64, count: usize, field: &Field) -> Vec<Planned> {
     schedule
 }
 
+/// Everything that can go wrong, once.
+fn shuffled(random: &mut SmallRng, field: &Field) -> Vec<Card> {
+    let mut cards: Vec<Card> = vec![(Fault::Repeat, false)];
+    for target in &field.targets {
+        cards.extend([(Fault::Kill(*target), false), (Fault::Freeze(*target), false)]);
+        if let Target::Processor(number) = target {
+            cards.extend([(Fault::Freeze(*target), true), (Fault::Leave(*number), false)]);
+        }
+    }
+    cards.extend(field.links.iter().map(|link| (Fault::Weather(*link, draw_weather(random)), false)));
+    cards.extend(field.disks.iter().map(|target| (Fault::DiskFull(*target), false)));
+    cards.shuffle(random);
+    cards
+}
+
 /// When the last fault has ended.
 pub fn end(schedule: &[Planned]) -> Duration {
     schedule.iter().map(|planned| planned.at + planned.lasts).max().unwrap_or_default()
-}
-
-fn draw_fault(random: &mut SmallRng, field: &Field, processors: usize) -> Fault {
-    loop {
-        let target = *field.targets.choose(random).expect("there are processes");
-        let link = *field.links.choose(random).expect("there are links");
-        let fault = match random.random_range(0..100) {
-            0..30 => Fault::Kill(target),
-            30..52 => Fault::Freeze(target),
-            52..80 => Fault::Weather(link, draw_weather(random)),
-            80..86 => Fault::DiskFull(*field.disks.choose(random).expect("there are disks")),
-            86..90 => Fault::Repeat,
-            _ if processors > 1 => Fault::Leave(random.random_range(0..processors)),
-            _ => continue,
-        };
-        if is_there(fault, processors) {
-            return fault;
-        }
-    }
 }
 
 /// Whether what it is about has joined already.
@@ -157,8 +186,10 @@ fn is_there(fault: Fault, processors: usize) -> bool {
     match fault {
         Fault::Kill(Target::Processor(number))
         | Fault::Freeze(Target::Processor(number))
+        | Fault::Leave(number)
         | Fault::Weather(Link::ProcessorKafka(number) | Link::ProcessorStore(number), _) => {
-            number < processors
+            // The last one that is left has nobody to leave its partitions to.
+            number < processors && (processors > 1 || !matches!(fault, Fault::Leave(_)))
         }
         _ => true,
     }
@@ -176,10 +207,11 @@ fn draw_weather(random: &mut SmallRng) -> Weather {
     }
 }
 
-fn draw_duration(random: &mut SmallRng, fault: Fault) -> Duration {
+fn draw_duration(random: &mut SmallRng, fault: Fault, is_long: bool) -> Duration {
     let past_session = SESSION_TIMEOUT + Duration::from_millis(random.random_range(1000..3000));
     let mut up_to = |seconds: f64| Duration::from_secs_f64(random.random_range(0.1..seconds));
     let (short, chance) = match fault {
+        _ if is_long => return past_session,
         Fault::Kill(_) | Fault::Join(_) => return up_to(2.0),
         Fault::Leave(_) | Fault::DiskFull(_) => return up_to(5.0),
         Fault::Repeat => return up_to(4.0),
@@ -191,10 +223,11 @@ fn draw_duration(random: &mut SmallRng, fault: Fault) -> Duration {
 
 fn places(fault: Fault) -> Vec<Place> {
     match fault {
-        Fault::DiskFull(target @ Target::Ingest(_)) => {
-            vec![Place::Process(target), Place::Connection(Link::IngestKafka)]
+        Fault::DiskFull(target) => {
+            let link = target.to_kafka().map(Place::Connection);
+            [Place::Process(target)].into_iter().chain(link).collect()
         }
-        Fault::Kill(target) | Fault::Freeze(target) | Fault::DiskFull(target) => vec![Place::Process(target)],
+        Fault::Kill(target) | Fault::Freeze(target) => vec![Place::Process(target)],
         Fault::Leave(number) | Fault::Join(number) => vec![Place::Process(Target::Processor(number))],
         Fault::Weather(link, _) => vec![Place::Connection(link)],
         Fault::Repeat => vec![Place::Clients],
@@ -227,6 +260,7 @@ impl fmt::Display for Target {
         match self {
             Self::Ingest(number) => write!(formatter, "ingest-{number}"),
             Self::Capture => formatter.write_str("capture"),
+            Self::Query => formatter.write_str("query"),
             Self::Processor(number) => write!(formatter, "processor-{number}"),
             Self::Broker => formatter.write_str("kafka"),
             Self::Store => formatter.write_str("store"),
@@ -239,7 +273,9 @@ impl fmt::Display for Link {
         match self {
             Self::Producer(number) => write!(formatter, "producer to {}", Target::Ingest(*number)),
             Self::Trackers => formatter.write_str("trackers to capture"),
-            Self::IngestKafka => formatter.write_str("ingest and capture to kafka"),
+            Self::IngestKafka(number) => write!(formatter, "{} to kafka", Target::Ingest(*number)),
+            Self::CaptureKafka => formatter.write_str("capture to kafka"),
+            Self::QueryKafka => formatter.write_str("query to kafka"),
             Self::ProcessorKafka(number) => write!(formatter, "{} to kafka", Target::Processor(*number)),
             Self::ProcessorStore(number) => write!(formatter, "{} to store", Target::Processor(*number)),
             Self::QueryStore => formatter.write_str("query to store"),

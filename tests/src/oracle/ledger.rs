@@ -23,6 +23,8 @@ pub enum Kind {
 pub enum Fate {
     Unsent,
     Sent,
+    /// The only request with it was refused.
+    Refused,
     Acknowledged,
 }
 
@@ -51,6 +53,11 @@ impl Ledger {
     /// They are about to be sent.
     pub fn sending(&self, kind: Kind, numbers: &[u64]) {
         self.raise(kind, numbers, Fate::Sent);
+    }
+
+    /// Their request, the only one, was refused.
+    pub fn refused(&self, kind: Kind, numbers: &[u64]) {
+        self.raise(kind, numbers, Fate::Refused);
     }
 
     /// Their request was acknowledged by `whom`.
@@ -85,6 +92,7 @@ impl Ledger {
         match fate.map(|fate| fate.load(Ordering::Acquire)) {
             None | Some(0) => Fate::Unsent,
             Some(1) => Fate::Sent,
+            Some(2) => Fate::Refused,
             Some(_) => Fate::Acknowledged,
         }
     }

@@ -18,12 +18,17 @@ const EVENTS_PATH: &str = "/api/v4/usage_data/track_events";
 const CONTRIBUTIONS_PATH: &str = "/api/v4/tally/contributions";
 const TRACKERS_PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
 
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long clients wait for an answer, each as long as it likes: less than an append may take, and more.
+const PATIENCE_S: std::ops::Range<u64> = 1..10;
+/// How long a browser's tracker waits.
+const TRACKER_PATIENCE: Duration = Duration::from_secs(5);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// After a request without an id failed; the stream is not to run dry while nobody takes it.
 const PAUSE_AFTER_LOSS: Duration = Duration::from_millis(300);
+
+/// What ingest says when it has nothing of a request.
+const REFUSED: &str = "the event log is not available";
 
 /// Of a hundred acknowledged requests with ids, those that are sent again at once, and those that are sent again later.
 const REPEATED_AT_ONCE: u64 = 5;
@@ -99,7 +104,7 @@ impl Producer {
 
     /// One client: takes the next request that nobody has taken, until there is none left.
     async fn client(&self, kind: Kind, number: usize) -> Result<()> {
-        let client = Client::builder().timeout(PATIENCE).connect_timeout(CONNECT_PATIENCE).build()?;
+        let client = Client::builder().connect_timeout(CONNECT_PATIENCE).build()?;
         let requests = match kind {
             Kind::Event => self.workload.event_requests(),
             Kind::Page => self.workload.page_requests(),
@@ -198,7 +203,7 @@ impl Producer {
             *later = rest;
             due
         };
-        let client = Client::builder().timeout(PATIENCE).connect_timeout(CONNECT_PATIENCE).build()?;
+        let client = Client::builder().connect_timeout(CONNECT_PATIENCE).build()?;
         for (index, (_, request)) in due.iter().enumerate() {
             self.ledger.repeated.fetch_add(1, Ordering::Relaxed);
             self.attempt(&client, request, index).await?;
@@ -215,8 +220,13 @@ impl Producer {
             Kind::Page => (format!("{}{TRACKERS_PATH}", self.delivery.capture), 200),
             Kind::Contribution => (format!("{ingest}{CONTRIBUTIONS_PATH}"), 201),
         };
+        let patience = match request.kind {
+            Kind::Page => TRACKER_PATIENCE,
+            _ => Duration::from_secs(PATIENCE_S.start + turn as u64 % (PATIENCE_S.end - PATIENCE_S.start)),
+        };
         let sent = client
             .post(&url)
+            .timeout(patience)
             .header("PRIVATE-TOKEN", ADMIN_TOKEN)
             .header("Content-Type", "application/json")
             .body(request.body.clone())
@@ -236,9 +246,15 @@ impl Producer {
             return Ok(true);
         }
         answered(&status.to_string());
+        let text = response.text().await.unwrap_or_default();
         match status {
+            // Who is told so may send it again under other ids, or under none.
+            503 if text.contains(REFUSED) && !request.has_ids => {
+                self.ledger.refused(request.kind, &request.numbers);
+                Ok(false)
+            }
             408 | 429 | 503 => Ok(false),
-            _ => bail!("{url} answered {status}: {}", response.text().await.unwrap_or_default()),
+            _ => bail!("{url} answered {status}: {text}"),
         }
     }
 

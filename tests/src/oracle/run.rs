@@ -30,7 +30,6 @@ pub struct Setup {
     pub seed: u64,
     pub workload: Workload,
     python: PathBuf,
-    now: Timestamp,
 }
 
 impl Setup {
@@ -48,7 +47,7 @@ impl Setup {
         let now = Timestamp::now().round(jiff::Unit::Second)?;
         let workload = Workload::new(&definitions, seed, events, identified, now)?;
         write_directory(&folder.join("directory.yml"))?;
-        Ok(Some(Self { folder, definitions, seed, workload, python, now }))
+        Ok(Some(Self { folder, definitions, seed, workload, python }))
     }
 
     /// The settings of every process.
@@ -78,7 +77,7 @@ impl Setup {
         let verdict = outcome.with_context(|| {
             let logs: Vec<String> = topology.all().iter().map(|service| service.log_path()).collect();
             format!(
-                "TALLY_ORACLE_SEED={}\n{}\nends that nobody asked for: {:?}\nlogs: {}",
+                "TALLY_ORACLE_SEED={}\n{}\nends that nobody asked for: {:#?}\nlogs: {}",
                 self.seed,
                 listing.join("\n"),
                 topology.surprises(),
@@ -113,18 +112,21 @@ impl Setup {
 
     /// Judges what is in the tables now.
     pub async fn judge(&self, topology: &Topology, ledger: &Ledger) -> Result<Verdict> {
-        let judge = Judge {
+        self.judge_of(topology, ledger).judge().await
+    }
+
+    /// Who judges it.
+    pub fn judge_of<'j>(&'j self, topology: &Topology, ledger: &'j Ledger) -> Judge<'j> {
+        Judge {
             workload: &self.workload,
             ledger,
             folder: &self.folder,
             definitions: &self.definitions,
             python: self.python.clone(),
-            now: self.now.to_string(),
             store: topology.store_url(),
             query: topology.query_url(),
             settings: topology.command_settings(),
-        };
-        judge.judge().await
+        }
     }
 
     /// An empty record for this workload.

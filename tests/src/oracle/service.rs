@@ -158,9 +158,13 @@ impl Service {
         .with_context(|| format!("{}\n{}", self.log_path(), self.state().tally.log_tail()))
     }
 
-    /// Ends that nobody asked for.
+    /// Ends that nobody asked for, and panics.
     pub fn surprises(&self) -> Vec<String> {
-        self.state().surprises.clone()
+        let state = self.state();
+        let log = state.tally.log_text();
+        let panics = log.lines().filter(|line| line.contains("panicked at"));
+        let panics = panics.map(|line| format!("{}: {line}", self.name));
+        state.surprises.iter().cloned().chain(panics).collect()
     }
 
     /// Where its output is.
@@ -180,7 +184,10 @@ impl Service {
                 return;
             }
             if !std::mem::take(&mut state.is_ended) {
-                state.surprises.push(format!("{} ended by itself with {status}", self.name));
+                let log = state.tally.log_text();
+                let why = log.lines().rev().find(|line| line.starts_with("tally: ")).unwrap_or_default();
+                let surprise = format!("{} ended by itself with {status}: {why}", self.name);
+                state.surprises.push(surprise);
             }
             state.ended_at = None;
             if let Err(error) = state.tally.start_again() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::chaos_proxy::{ChaosProxy, Weather};
 use super::fault::{Fault, Field, Link, SESSION_TIMEOUT, Target};
@@ -30,7 +30,6 @@ pub struct Topology {
     /// Settings of every process.
     common: Vec<String>,
     services: Mutex<BTreeMap<Target, Arc<Service>>>,
-    query: Option<Arc<Service>>,
     kafka: Option<Arc<Kafka>>,
     links: BTreeMap<Link, ChaosProxy>,
     store_port: u16,
@@ -53,9 +52,13 @@ impl Topology {
         let (kafka_port, store_port) = (lasting_port(), lasting_port());
         let mut links = BTreeMap::new();
         let mut via = Vec::new();
-        let to_kafka = [(Link::IngestKafka, "INGEST".to_owned())].into_iter().chain(
-            (0..size.processors).map(|number| (Link::ProcessorKafka(number), format!("PROCESSOR{number}"))),
-        );
+        let to_kafka = (0..size.ingests)
+            .map(|number| (Link::IngestKafka(number), format!("INGEST{number}")))
+            .chain(
+                (0..size.processors)
+                    .map(|number| (Link::ProcessorKafka(number), format!("PROCESSOR{number}"))),
+            )
+            .chain([(Link::CaptureKafka, "CAPTURE".to_owned()), (Link::QueryKafka, "QUERY".to_owned())]);
         for (link, name) in to_kafka {
             let (port, advertised) = (lasting_port(), lasting_port());
             via.push(Via { name, port, advertised });
@@ -70,7 +73,6 @@ impl Topology {
             common: [common, &on_kafka_settings(size.partitions), &processor_settings(size.batch_records)]
                 .concat(),
             services: Mutex::default(),
-            query: None,
             kafka: None,
             links,
             store_port,
@@ -79,13 +81,14 @@ impl Topology {
         topology.start_store().await?;
         topology.kafka = Some(Arc::new(kafka.await?.map_err(|error| anyhow!(error))?));
 
-        let direct = vec![format!("kafka.bootstrap_servers=127.0.0.1:{kafka_port}")];
-        let settings = [direct, topology.store_settings(Link::QueryStore)].concat();
-        topology.query = Some(topology.start("query", "query", lasting_port(), &settings).await?);
+        let settings =
+            [topology.kafka_settings(Link::QueryKafka), topology.store_settings(Link::QueryStore)].concat();
+        let query = topology.start("query", "query", lasting_port(), &settings).await?;
+        topology.services().insert(Target::Query, query);
         for number in 0..size.ingests {
             let port = lasting_port();
             let node = format!("ingest.node={number}");
-            let settings = [topology.kafka_settings(Link::IngestKafka), vec![node]].concat();
+            let settings = [topology.kafka_settings(Link::IngestKafka(number)), vec![node]].concat();
             let name = Target::Ingest(number);
             let ingest = topology.start(&name.to_string(), "ingest", port, &settings).await?;
             topology.services().insert(name, ingest);
@@ -93,7 +96,7 @@ impl Topology {
             topology.links.insert(Link::Producer(number), proxy);
         }
         let port = lasting_port();
-        let settings = topology.kafka_settings(Link::IngestKafka);
+        let settings = topology.kafka_settings(Link::CaptureKafka);
         let capture = topology.start("capture", "capture", port, &settings).await?;
         topology.services().insert(Target::Capture, capture);
         topology.links.insert(Link::Trackers, ChaosProxy::start(lasting_port(), port).await?);
@@ -115,7 +118,6 @@ impl Topology {
             folder: folder.to_owned(),
             common: [common, &processor_settings(batch_records)].concat(),
             services: Mutex::default(),
-            query: None,
             kafka: None,
             links,
             store_port,
@@ -152,9 +154,12 @@ impl Topology {
 
     /// One more processor; it may not be ready for a while.
     pub fn join(&self, number: usize) -> Result<()> {
+        // Every second one keeps its partitions when it is away for less than a session.
+        let instance = (number % 2 == 1).then(|| format!("kafka.group_instance_id=processor-{number}"));
         let settings = [
             self.kafka_settings(Link::ProcessorKafka(number)),
             self.store_settings(Link::ProcessorStore(number)),
+            instance.into_iter().collect(),
         ];
         let (name, port) = (Target::Processor(number), lasting_port());
         let arguments = self.arguments(&name.to_string(), "processor", port, &settings.concat());
@@ -189,10 +194,8 @@ impl Topology {
 
     /// Where pings are asked for.
     pub fn query_url(&self) -> String {
-        match &self.query {
-            Some(query) => query.url(),
-            None => self.service(Target::Ingest(0)).expect("standalone runs from the start").url(),
-        }
+        let standalone = || self.service(Target::Ingest(0)).expect("standalone runs from the start");
+        self.service(Target::Query).unwrap_or_else(standalone).url()
     }
 
     /// The ingests as clients reach them: through proxies.
@@ -214,7 +217,7 @@ impl Topology {
 
     /// All processes but the broker.
     pub fn all(&self) -> Vec<Arc<Service>> {
-        self.services().values().cloned().chain(self.query.clone()).collect()
+        self.services().values().cloned().collect()
     }
 
     /// Those that count: the processors, or the standalone process.
@@ -234,11 +237,10 @@ impl Topology {
 
     /// Those that append to the log.
     pub fn appending(&self) -> Vec<Arc<Service>> {
-        let is_appending = |target: &Target| matches!(target, Target::Ingest(_) | Target::Capture);
         let services = self.services();
         services
             .iter()
-            .filter(|(target, _)| is_appending(target))
+            .filter(|(target, _)| target.is_appending())
             .map(|(_, service)| service.clone())
             .collect()
     }
@@ -251,8 +253,7 @@ impl Topology {
     /// What may go wrong here.
     pub fn field(&self, processors: usize) -> Field {
         let mut targets: Vec<Target> = self.services().keys().copied().collect();
-        let disks: Vec<Target> =
-            targets.iter().filter(|target| matches!(target, Target::Ingest(_))).copied().collect();
+        let disks = targets.iter().copied().filter(Target::is_appending).collect();
         if self.kafka.is_some() {
             targets.push(Target::Broker);
             targets.extend((1..processors).map(Target::Processor));
@@ -265,16 +266,15 @@ impl Topology {
         match fault {
             Fault::Kill(Target::Broker) => {
                 let kafka = self.kafka();
-                tokio::task::spawn_blocking(move || kafka.kill()).await??;
+                let killed = tokio::task::spawn_blocking(move || kafka.kill()).await?;
+                killed.map_err(|error| anyhow!(error)).context("killing kafka")?;
             }
             Fault::Freeze(Target::Broker) => self.signal_broker("STOP")?,
             Fault::Kill(target) => self.named(target)?.kill(),
             Fault::Freeze(target) => self.named(target)?.freeze()?,
             Fault::Weather(link, weather) => self.links[&link].set(weather),
             Fault::DiskFull(target) => {
-                if let Some(kafka) = self.links.get(&Link::IngestKafka) {
-                    kafka.set(Weather::Cut);
-                }
+                self.set_kafka(target, Weather::Cut);
                 self.named(target)?.limit_files(Some(FULL_AT_BYTES))?;
             }
             Fault::Leave(number) => self.named(Target::Processor(number))?.stop(STOP_DEADLINE).await?,
@@ -298,9 +298,7 @@ impl Topology {
             Fault::Weather(link, _) => self.links[&link].set(Weather::Clear),
             Fault::DiskFull(target) => {
                 self.named(target)?.limit_files(None)?;
-                if let Some(kafka) = self.links.get(&Link::IngestKafka) {
-                    kafka.set(Weather::Clear);
-                }
+                self.set_kafka(target, Weather::Clear);
             }
             Fault::Leave(number) => self.named(Target::Processor(number))?.want(),
             Fault::Join(_) | Fault::Repeat => {}
@@ -322,9 +320,21 @@ impl Topology {
         Ok(())
     }
 
-    /// What processes did that nobody had asked for.
-    pub fn surprises(&self) -> Vec<String> {
-        self.all().iter().flat_map(|service| service.surprises()).collect()
+    /// On the process's connection to Kafka, if it has one.
+    fn set_kafka(&self, target: Target, weather: Weather) {
+        if let Some(link) = target.to_kafka().and_then(|link| self.links.get(&link)) {
+            link.set(weather);
+        }
+    }
+
+    /// What processes did that nobody had asked for. One that finds at its start that what it stands on is away may end, with
+    /// exit status 1; any other end, and any panic, is an error.
+    pub fn surprises(&self) -> Result<Vec<String>> {
+        let surprises: Vec<String> = self.all().iter().flat_map(|service| service.surprises()).collect();
+        let is_bad = |surprise: &&String| !surprise.contains("ended by itself with exit status: 1");
+        let bad: Vec<&String> = surprises.iter().filter(is_bad).collect();
+        ensure!(bad.is_empty(), "{bad:#?}");
+        Ok(surprises)
     }
 
     fn named(&self, target: Target) -> Result<Arc<Service>> {
@@ -399,9 +409,9 @@ pub async fn drained(topology: &Topology, ledger: &Ledger, deadline: Duration) -
     Ok(())
 }
 
-/// How long the tables have to be as they are to be at rest: longer than a partition takes to go from one processor to
-/// another, when nobody knows its lag.
-const QUIET: Duration = Duration::from_secs(2);
+/// How long the tables have to be as they are to be at rest: longer than a partition takes to go from a processor that is
+/// gone to another, when nobody knows its lag.
+const QUIET: Duration = Duration::from_secs(SESSION_TIMEOUT.as_secs() + 4);
 
 /// Events, page events of trackers, contributions.
 async fn rows(store: &str) -> Result<String> {

@@ -45,7 +45,7 @@ async fn nothing_is_lost_and_nothing_doubled_on_kafka() -> Result<()> {
     let schedule = fault::draw(setup.seed, faults, &topology.field(processors));
     println!("ready after {:?}", started.elapsed());
     let (verdict, _) = setup.play(&topology, &schedule).await?;
-    println!("{faults} faults in {:?}\n{verdict}\n{:?}", started.elapsed(), topology.surprises());
+    println!("{faults} faults in {:?}\n{verdict}\n{:?}", started.elapsed(), topology.surprises()?);
     drop(topology);
     setup.remove()
 }
@@ -63,7 +63,7 @@ async fn nothing_is_lost_and_nothing_doubled_on_the_embedded_log() -> Result<()>
     let schedule = fault::draw(setup.seed, faults, &topology.field(1));
     println!("ready after {:?}", started.elapsed());
     let (verdict, ledger) = setup.play(&topology, &schedule).await?;
-    println!("{faults} faults in {:?}\n{verdict}\n{:?}", started.elapsed(), topology.surprises());
+    println!("{faults} faults in {:?}\n{verdict}\n{:?}", started.elapsed(), topology.surprises()?);
     planted::the_judge_finds_it(&setup, &topology, &ledger).await?;
     drop(topology);
     setup.remove()

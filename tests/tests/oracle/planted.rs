@@ -11,6 +11,7 @@ use tally_tests::process::clickhouse;
 pub async fn the_judge_finds_it(setup: &Setup, topology: &Topology, ledger: &Ledger) -> Result<()> {
     let store = topology.store_url();
     let spoil = async |sql: &str| clickhouse(&store, &format!("{sql} SETTINGS mutations_sync = 2")).await;
+    let verified = async || setup.judge_of(topology, ledger).ask(["verify", "--log"]).await;
     let judged = async || {
         let judged = setup.judge(topology, ledger).await;
         Ok::<_, anyhow::Error>(format!("{:#}", judged.err().context("the judge finds nothing wrong")?))
@@ -19,8 +20,8 @@ pub async fn the_judge_finds_it(setup: &Setup, topology: &Topology, ledger: &Led
     // A state that counts the same identifiers twice is the same state; a count is not.
     spoil("INSERT INTO counters SELECT * FROM counters WHERE counter = (SELECT min(counter) FROM counters)")
         .await?;
-    let found = judged().await?;
-    ensure!(found.contains("differ") || found.contains("tally verify"), "{found}");
+    let found = (judged().await?, verified().await?);
+    ensure!(found.0.contains("differ") && found.1.contains("counters"), "{found:?}");
 
     let numbers = (0..setup.workload.events()).rev();
     let number = numbers.into_iter().find(|number| ledger.fate(Kind::Event, *number) == Fate::Acknowledged);
@@ -29,9 +30,13 @@ pub async fn the_judge_finds_it(setup: &Setup, topology: &Topology, ledger: &Led
     spoil(&format!("INSERT INTO events SELECT * FROM events WHERE {of_it}")).await?;
     let found = judged().await?;
     ensure!(found.contains("1 differences") && found.contains("there more than once"), "{found}");
+    let found = verified().await?;
+    ensure!(found.lines().any(|line| line.starts_with("events")), "{found}");
 
     spoil(&format!("ALTER TABLE events DELETE WHERE {of_it}")).await?;
     let found = judged().await?;
     ensure!(found.contains("1 differences") && found.contains("acknowledged and lost"), "{found}");
+    let found = verified().await?;
+    ensure!(found.contains("offsets"), "{found}");
     Ok(())
 }

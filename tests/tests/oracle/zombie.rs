@@ -21,8 +21,11 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const PROCESSORS: [usize; 2] = [0, 1];
 
 /// The insert that the zombie has sent when it falls asleep, and whether that arrives while it sleeps or after it woke up.
-const ROUNDS: [(&str, bool); 3] =
-    [("INSERT+INTO+%60events%60", true), ("INSERT+INTO+%60counters%60", true), ("INSERT+INTO+%60counters%60", false)];
+const ROUNDS: [(&str, bool); 3] = [
+    ("INSERT+INTO+%60events%60", true),
+    ("INSERT+INTO+%60counters%60", true),
+    ("INSERT+INTO+%60counters%60", false),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_processor_that_wakes_up_late_changes_no_number() -> Result<()> {

@@ -3,8 +3,9 @@
 /// Where a replicated table keeps its state in Keeper; the braces are ClickHouse's own macros.
 const KEEPER_PATH: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
 const REPLICATED: &str = "{Replicated}";
-/// Inserts that a table remembers: what a replayed batch is recognised by.
-const DEDUPLICATION_WINDOW: u32 = 10_000;
+/// Inserts that a replicated table remembers, each as a node in Keeper, and a plain one: what a replayed batch is recognised by.
+const REPLICATED_WINDOW: u32 = 10_000;
+const PLAIN_WINDOW: u32 = 30_000;
 /// How long a replicated table remembers them, in seconds: a week, as long as the log keeps records. ClickHouse's default
 /// is an hour.
 const DEDUPLICATION_SECONDS: u32 = 7 * 24 * 60 * 60;
@@ -25,10 +26,10 @@ impl Renderer {
     pub fn render(&self, sql: &str) -> String {
         let window = match self.on_cluster {
             Some(_) => format!(
-                "replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
+                "replicated_deduplication_window = {REPLICATED_WINDOW}, \
                  replicated_deduplication_window_seconds = {DEDUPLICATION_SECONDS}"
             ),
-            None => format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"),
+            None => format!("non_replicated_deduplication_window = {PLAIN_WINDOW}"),
         };
         let sql = sql
             .replace("{on_cluster}", self.on_cluster.as_deref().unwrap_or_default())
@@ -95,7 +96,7 @@ mod tests {
         assert_eq!(
             Renderer::new(None).render(CREATE),
             "CREATE TABLE IF NOT EXISTS t  (a Int8)\nENGINE = SummingMergeTree((a, b))\nORDER BY a\n\
-             SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1"
+             SETTINGS non_replicated_deduplication_window = 30000, fsync_after_insert = 1, fsync_part_directory = 1"
         );
     }
 
