@@ -259,7 +259,8 @@ pub enum DeadLettersCommand {
         #[arg(long)]
         raw: bool,
     },
-    /// Sends letters through again, each once: records back to their topic, refused bodies to their endpoint
+    /// Sends letters through again, each once: records back to their topic, refused events to their endpoint; reports that the
+    /// internal API refused can only be looked at
     Replay {
         #[command(flatten)]
         config: ConfigArgs,

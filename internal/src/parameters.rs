@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::Uri;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
-use tally_service::api::{ApiError, BodyReader};
+use tally_service::api::{ApiError, BodyReader, MalformedBody, RefusedBody};
 
 /// Pairs a query string may have.
 const MAX_QUERY_PAIRS: usize = 100;
@@ -33,22 +33,42 @@ impl fmt::Display for Parameters {
 impl Parameters {
     /// The query string's parameters, each a text, and the body's.
     pub(crate) async fn read(request: Request, bodies: &BodyReader) -> Result<Self, ApiError> {
-        let Self(mut all) = Self::of_query(request.uri())?;
-        let body = bodies.read(request).await?;
-        let text = body.text().trim_ascii();
-        if !text.is_empty() {
-            let value: Value = serde_json::from_str(text).map_err(tally_service::api::MalformedBody::from)?;
-            // GitLab's documentation sends an alert as a text that holds the object.
-            let value = match value {
-                Value::String(text) => serde_json::from_str(&text).unwrap_or_default(),
-                value => value,
-            };
-            // Anything but an object names nothing.
-            if let Value::Object(object) = value {
-                all.extend(object);
-            }
+        Self::read_keeping(request, bodies, 0).await.map_err(|refused| refused.error)
+    }
+
+    /// The same; of a body that is refused up to `max_kept` bytes are there, as far as they had arrived.
+    pub(crate) async fn read_keeping(
+        request: Request,
+        bodies: &BodyReader,
+        max_kept: usize,
+    ) -> Result<Self, RefusedBody> {
+        let of_query = Self::of_query(request.uri());
+        let body = bodies.read_keeping(request, max_kept).await?;
+        let read = of_query.and_then(|of_query| of_query.with_body(body.text()));
+        read.map_err(|error| {
+            let text = body.text().as_bytes();
+            let whole_size = (text.len() > max_kept).then_some(text.len() as u64);
+            RefusedBody { error, bytes: text[..text.len().min(max_kept)].to_vec(), whole_size }
+        })
+    }
+
+    /// Takes in the parameters of a body, too.
+    fn with_body(mut self, text: &str) -> Result<Self, ApiError> {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Ok(self);
         }
-        Ok(Self(all))
+        let value: Value = serde_json::from_str(text).map_err(MalformedBody::from)?;
+        // GitLab's documentation sends an alert as a text that holds the object.
+        let value = match value {
+            Value::String(text) => serde_json::from_str(&text).unwrap_or_default(),
+            value => value,
+        };
+        // Anything but an object names nothing.
+        if let Value::Object(object) = value {
+            self.0.extend(object);
+        }
+        Ok(self)
     }
 
     /// The query string's parameters alone. `a[]=1` is an array, as in a form.

@@ -15,8 +15,12 @@ use super::Replaying;
 const REPLAYABLE: [&str; 4] =
     [topics::EVENTS, topics::PAGE_EVENTS, topics::CONTRIBUTIONS, topics::DEAD_LETTERS];
 
-/// The endpoints of trackers; all others are ingest's.
+/// The endpoints of trackers; all others that can be replayed are ingest's.
 const OF_TRACKERS: [&str; 2] = ["/com.snowplowanalytics.snowplow/tp2", "/i"];
+
+/// Below it is GitLab's internal API. What it refuses are counts of a time that is over: nothing that Tally is told later makes
+/// them right.
+const INTERNAL: &str = "/api/v4/internal/";
 
 /// Records for one topic.
 #[derive(Debug)]
@@ -62,6 +66,9 @@ fn of_log(letter: &Letter, key: Vec<u8>, value: Vec<u8>) -> Result<Prepared, Str
 }
 
 fn of_request(replaying: &Replaying, letter: &Letter, payload: &[u8]) -> Result<Prepared, String> {
+    if letter.endpoint.starts_with(INTERNAL) {
+        return Err("a refused usage report can be looked at and not replayed".to_owned());
+    }
     let received_at =
         Timestamp::from_millisecond(letter.recorded_at_ms).map_err(|error| error.to_string())?;
     if OF_TRACKERS.contains(&letter.endpoint.as_str()) {

@@ -1,12 +1,13 @@
 //! `POST /internal/kubernetes/usage_metrics`: takes the agent server's counts into the log.
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use tally_letters::{Refused, Sender, reason_of};
 use tally_schemas::dead_letter::Origin;
 use tally_schemas::topics;
-use tally_service::api::ApiError;
+use tally_service::api::{ApiError, RefusedBody};
 use utoipa::ToSchema;
 
 use super::agent_server::AgentServerCall;
@@ -48,12 +49,14 @@ pub(super) async fn report(
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     let headers = request.headers().clone();
-    let parameters = Parameters::read(request, &state.0.bodies).await?;
-    let identity = RequestIdentity::of(&headers, "usage_metrics", &parameters);
     let state = &*state.0;
+    let read = Parameters::read_keeping(request, &state.bodies, state.letters.max_bytes()).await;
+    let parameters = read.map_err(|refused| kept(state, content_type(&headers), refused))?;
+    let identity = RequestIdentity::of(&headers, "usage_metrics", &parameters);
     let sent = parameters.to_string();
-    let report =
-        UsageReport::parse(&parameters.into_fields()).inspect_err(|error| keep(state, sent, error))?;
+    let report = UsageReport::parse(&parameters.into_fields()).map_err(|error| {
+        kept(state, String::new(), RefusedBody { error, bytes: sent.into_bytes(), whole_size: None })
+    })?;
     let now = state.access.clock.now();
     let events = events(&report, &state.definitions, &state.access.directory.read(), &state.metrics, now);
     if !events.is_empty() {
@@ -66,17 +69,24 @@ pub(super) async fn report(
 /// The path as letters name it.
 const PATH: &str = "/api/v4/internal/kubernetes/usage_metrics";
 
-/// Counts a refused report and keeps it: its counts are lost otherwise.
-fn keep(state: &Inner, sent: String, error: &ApiError) {
-    let Some(reason) = reason_of(error) else { return };
+/// What the report says that its body is, which is kept beside bytes that could not be read.
+fn content_type(headers: &HeaderMap) -> String {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// Counts a refused report and keeps it: its counts are lost otherwise. The answer.
+fn kept(state: &Inner, content_type: String, refused: RefusedBody) -> ApiError {
+    let RefusedBody { error, bytes, whole_size } = refused;
+    let Some(reason) = reason_of(&error) else { return error };
     state.metrics.dropped.with_label_values(&[reason.as_str()]).inc();
     state.letters.keep(Refused {
         sender: Sender::Unknown,
         reason,
         detail: error.to_string(),
-        origin: Origin::Request { endpoint: PATH.to_owned(), user_id: None, content_type: String::new() },
+        origin: Origin::Request { endpoint: PATH.to_owned(), user_id: None, content_type },
         project_id: None,
-        payload: sent.into_bytes(),
-        whole_size: None,
+        payload: bytes,
+        whole_size,
     });
+    error
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tally_eventlog::AppendError;
+use tally_schemas::dead_letter::Origin;
 use tally_schemas::{Definitions, DropReason, Effect, Matcher, PropertyValue, TrackedEvent};
 
 use crate::world::{NOW, World, kas_token};
@@ -273,6 +274,39 @@ async fn a_refused_report_is_kept_with_what_it_counted() {
     let [letter] = &letters[..] else { panic!("{letters:?}") };
     assert_eq!(letter.reason, DropReason::Invalid);
     assert_eq!(serde_json::from_slice::<Value>(&letter.payload).unwrap(), sent);
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_read_is_kept_as_far_as_it_came_and_counted() {
+    let world = World::new();
+    let token = kas_token();
+    let long = format!("{{\"counters\": {{\"{}\": 1}}}}", "x".repeat(2 << 20)).into_bytes();
+    for (content_type, body, status, reason, kept) in [
+        ("application/json", b"{\"counters\"".to_vec(), 400, DropReason::Invalid, 11),
+        ("text/plain", b"counters=1".to_vec(), 415, DropReason::Invalid, 10),
+        ("application/json", b"{\"counters\": \xff".to_vec(), 400, DropReason::Invalid, 14),
+        ("application/json", long, 413, DropReason::Oversized, 256 << 10),
+    ] {
+        let before = world.dead_letters().await.len();
+        let headers = [("Gitlab-Kas-Api-Request", &*token), ("Content-Type", content_type)];
+        assert_eq!(world.send("POST", PATH, &headers, body.clone()).await.status, status);
+        let letters = world.dead_letters().await;
+        let [letter] = &letters[before..] else { panic!("{letters:?}") };
+        let Origin::Request { content_type: kept_type, .. } = &letter.origin else { panic!("{letter:?}") };
+        assert_eq!((letter.reason, &**kept_type), (reason, content_type));
+        assert_eq!(letter.payload, body[..kept]);
+        let is_cut = letter.whole_size.is_some_and(|size| size > kept as u64);
+        assert_eq!(is_cut, kept < body.len(), "{:?}", letter.whole_size);
+    }
+    let families = world.registry.gather();
+    let dropped = families.iter().find(|family| family.name() == "tally_internal_dropped_total").unwrap();
+    let counted = |reason: DropReason| {
+        let mut of_reason = dropped.get_metric().iter();
+        let found = of_reason.find(|metric| metric.get_label()[0].value() == reason.as_str()).unwrap();
+        found.get_counter().get_value() as u64
+    };
+    assert_eq!((counted(DropReason::Invalid), counted(DropReason::Oversized)), (3, 1));
+    assert_eq!(world.events(), []);
 }
 
 #[tokio::test]
