@@ -52,7 +52,8 @@ impl Registry {
         }
     }
 
-    /// Asks for the id, unless that was just done. Fails where the registry does not answer.
+    /// Asks for the id, unless that was just done. Fails where the registry can't say; an answer that is no schema is one that
+    /// a record must not wait for.
     pub async fn look_for(&mut self, id: u32) -> Result<(), LogError> {
         if let Some(Answer::Missing(at)) = self.answers.get(&id)
             && at.elapsed() < MISSING_FOR
@@ -74,17 +75,34 @@ impl Registry {
         Ok(())
     }
 
+    /// The schema; `None` where the answer is another, and an error where there is none, or one that time may change.
     async fn ask(&self, id: u32) -> Result<Option<WriterSchema>, reqwest::Error> {
         let url = format!("{}/schemas/ids/{id}", self.url);
         let response = self.client.get(url).timeout(LOOK_UP_LIMIT).send().await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+        let status = response.status();
+        if !status.is_success() {
+            tracing::warn!(id, %status, "the schema registry does not tell of a schema");
+            return if may_change(status) { response.error_for_status().map(|_| None) } else { Ok(None) };
         }
-        let registered: Registered = response.error_for_status()?.json().await?;
-        let parsed = WriterSchema::parse(&registered.schema);
+        let parsed = match serde_json::from_slice::<Registered>(&response.bytes().await?) {
+            Ok(registered) => WriterSchema::parse(&registered.schema).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
         if let Err(error) = &parsed {
             tracing::warn!(id, %error, "the schema registry has no Avro schema for an id");
         }
         Ok(parsed.ok())
     }
+}
+
+/// Whether a refusal is about the registry or who asks, not about the id.
+fn may_change(status: StatusCode) -> bool {
+    status.is_server_error()
+        || [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::TOO_MANY_REQUESTS,
+        ]
+        .contains(&status)
 }

@@ -116,13 +116,12 @@ async fn however_many_unknown_schemas_there_are_the_topic_is_asked_once_and_read
 #[derive(Default)]
 struct Asked(AtomicUsize);
 
-/// Knows the newer schema under 9; fails for 500; knows nothing else.
-async fn answer(State(asked): State<Arc<Asked>>, Path(id): Path<u32>) -> Result<Json<Answer>, StatusCode> {
+/// Knows the newer schema under 9; answers with the status of an id that is one; knows nothing else.
+async fn answer(State(asked): State<Arc<Asked>>, Path(id): Path<u16>) -> Result<Json<Answer>, StatusCode> {
     asked.0.fetch_add(1, Ordering::Relaxed);
     match id {
         9 => Ok(Json(Answer { schema: newer_schema() })),
-        500 => Err(StatusCode::INTERNAL_SERVER_ERROR),
-        _ => Err(StatusCode::NOT_FOUND),
+        id => Err(StatusCode::from_u16(id).unwrap_or(StatusCode::NOT_FOUND)),
     }
 }
 
@@ -134,17 +133,12 @@ struct Answer {
 #[tokio::test]
 async fn the_registry_is_asked_once_for_each_id() {
     let asked = Arc::new(Asked::default());
-    let router =
-        Router::new().route("/schemas/ids/{id}", routing::get(answer)).with_state(Arc::clone(&asked));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let url = serve_registry(Arc::clone(&asked)).await;
     let folder = tempfile::tempdir().unwrap();
     let log = log_in(folder.path()).await;
     let framing = Framing::Confluent { schema_id: 8, older_ids: [None] };
     let framings = Framings { tracked_event: framing, ..Framings::default() };
     let schemas = Schemas::new(log as _, framings, &url);
-    let of_id = |offset, id: u32| newer_event(offset, &[&[0], &id.to_be_bytes()[..]].concat());
     let records: Vec<LogRecord> = (0..50).map(|offset| of_id(offset, 9 + offset as u32 % 2)).collect();
     for _ in 0..3 {
         let translated = schemas.translate(topics::EVENTS, &records).await.unwrap();
@@ -152,8 +146,41 @@ async fn the_registry_is_asked_once_for_each_id() {
         assert_eq!(TrackedEvent::decode_framed(framing, &translated[&48]), Ok(event()));
     }
     assert_eq!(asked.0.load(Ordering::Relaxed), 2);
-    let failed = schemas.translate(topics::EVENTS, &[of_id(0, 500)]).await;
-    assert!(matches!(failed, Err(LogError::Unavailable(_))), "who can't know waits");
+}
+
+#[tokio::test]
+async fn only_what_time_may_change_at_the_registry_is_waited_for() {
+    let url = serve_registry(Arc::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = log_in(folder.path()).await;
+    let framing = Framing::Confluent { schema_id: 8, older_ids: [None] };
+    let framings = Framings { tracked_event: framing, ..Framings::default() };
+    let schemas = Schemas::new(Arc::clone(&log) as _, framings, &url);
+    // 70,000 is beyond what this registry takes for an id, and 200 answers without a schema.
+    for id in [200, 204, 400, 403, 404, 422, 70_000] {
+        let translated = schemas.translate(topics::EVENTS, &[of_id(0, id)]).await;
+        assert!(translated.as_ref().is_ok_and(FxHashMap::is_empty), "{id}: {translated:?}");
+    }
+    for id in [401, 407, 408, 429, 500, 503] {
+        let failed = schemas.translate(topics::EVENTS, &[of_id(0, id)]).await;
+        assert!(matches!(failed, Err(LogError::Unavailable(_))), "{id}: {failed:?}");
+    }
+    let schemas = Schemas::new(log as _, framings, "http://127.0.0.1:1");
+    assert!(matches!(schemas.translate(topics::EVENTS, &[of_id(0, 7)]).await, Err(LogError::Unavailable(_))));
+}
+
+/// The event with a locale, below an id of the registry.
+fn of_id(offset: u64, id: u32) -> LogRecord {
+    newer_event(offset, &[&[0], &id.to_be_bytes()[..]].concat())
+}
+
+/// The address at which the registry answers.
+async fn serve_registry(asked: Arc<Asked>) -> String {
+    let router = Router::new().route("/schemas/ids/{id}", routing::get(answer)).with_state(asked);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }
 
 /// Counts what the topic of schemas is asked.
