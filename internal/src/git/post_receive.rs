@@ -12,6 +12,7 @@ use tally_service::api::ApiError;
 use utoipa::ToSchema;
 
 use super::changes::{self, RefChange};
+use super::pre_receive::beginning;
 use super::pushes::{Push, records};
 use crate::actor::Actor;
 use crate::append::append;
@@ -70,7 +71,7 @@ enum MessageType {
 /// End a push
 ///
 /// Each changed branch and tag becomes a push event of the actor. Lowers the repository's reference counter. A call that is tried
-/// again with the same `X-Request-ID` counts once.
+/// again with the same `X-Request-ID` brings the same events, which count once; at the same process it lowers the counter once.
 #[utoipa::path(
     post, path = "/api/v4/internal/post_receive", tag = "git", request_body = PostReceiveCall,
     responses(
@@ -108,7 +109,9 @@ pub(super) async fn post_receive(
     }
     // Last, so that a call which failed and comes again lowers the counter once.
     let call = identity.map(|identity| identity.id(changes.len()));
-    let counted = state.0.references.add(directory, repository.gl_repository(), -1, call, now).await;
+    let name = repository.gl_repository();
+    let began = beginning(&headers, &name);
+    let counted = state.0.references.lower(directory, name, call, began, now).await;
     if let Err(error) = &counted {
         tracing::warn!(%error, "a reference counter was not decreased");
     }

@@ -37,6 +37,13 @@ impl RecentCalls {
         }
     }
 
+    /// Forgets a call: whoever names it from now on means another.
+    pub(super) fn forget(&mut self, call: Uuid) {
+        if self.known.remove(&call) {
+            self.in_order.retain(|(_, known)| *known != call);
+        }
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((_, call)) = self.in_order.pop_front() {
             self.known.remove(&call);
@@ -56,6 +63,9 @@ mod tests {
         assert!(recent.contains(Uuid::from_u128(0), start + SignedDuration::from_secs(599)));
         assert!(!recent.contains(Uuid::from_u128(1), start));
         assert!(!recent.contains(Uuid::from_u128(0), start + REMEMBERED));
+        recent.forget(Uuid::from_u128(0));
+        assert!(!recent.contains(Uuid::from_u128(0), start));
+        recent.insert(Uuid::from_u128(0), start);
         for call in 0..=MOST as u128 {
             recent.insert(Uuid::from_u128(call), start);
         }

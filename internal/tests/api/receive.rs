@@ -222,6 +222,24 @@ async fn another_try_of_a_call_brings_the_same_ids_and_moves_the_counter_once() 
 }
 
 #[tokio::test]
+async fn pushes_over_one_connection_are_counted_one_by_one_and_never_below_none() {
+    let shell = Shell::start().await;
+    let references = || shell.directory.read().references("project-3", shell.now());
+    let begin = json!({"gl_repository": "project-3"});
+    for old in [NONE, OLD] {
+        shell.post_for("01CONNECTION", "pre_receive", &begin).await;
+        assert_eq!(references(), 1);
+        let over = call("user-4", &format!("{old} {NEW} refs/heads/main"));
+        shell.post_for("01CONNECTION", "post_receive", &over).await;
+        assert_eq!(references(), 0);
+    }
+    // The end of a push whose beginning nobody has seen takes nothing away from the next one's.
+    shell.post("post_receive", &call("user-4", "")).await;
+    shell.post("pre_receive", &begin).await;
+    assert_eq!(references(), 1);
+}
+
+#[tokio::test]
 async fn a_call_that_belongs_to_nothing_is_a_new_one_each_time() {
     let shell = Shell::start().await;
     let changes = format!("{OLD} {NEW} refs/heads/main");
