@@ -100,7 +100,7 @@ pub async fn send(config: &Config, request: Request) -> Result<String> {
     outcome
 }
 
-/// The answer of the running process that holds the embedded log; `None` when nobody serves its socket.
+/// The answer of the running process whose data folder this is; `None` when nobody serves its socket.
 pub async fn ask_running(config: &Config, request: &Request) -> Result<Option<String>> {
     match post_to_running(config, "", request).await? {
         Some(response) => Ok(Some(response.text().await?)),

@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 use crate::cli::ConfigArgs;
 use crate::commands::standalone::open_store;
-use crate::config::LogKind;
 use crate::holding::{Held, check_held, hold_processors_off};
 use crate::processing::Processing;
 use crate::{control, open, registry};
@@ -231,12 +230,11 @@ pub fn told(recounting: Arc<Recounting>, task: Task) -> impl Stream<Item = Resul
     lines.map(|line| Ok(serde_json::to_string(&line).expect("texts always serialize") + "\n"))
 }
 
-/// Has a task done: by the running process that holds the embedded log or engine, else here.
+/// Has a task done: by the running `tally standalone` whose data folder this is, which holds its own processor off, else here.
 pub async fn send(args: &ConfigArgs, task: Task) -> Result<String> {
     let mut config = open::load_config(args, &[])?;
     let progress = |at: String| eprintln!("{at}");
-    let is_embedded = config.store.url.is_empty() || config.log_storage.kind == LogKind::Embedded;
-    if is_embedded && let Some(answer) = control::recount_running(&config, &task, progress).await? {
+    if let Some(answer) = control::recount_running(&config, &task, progress).await? {
         return Ok(answer);
     }
     let definitions = open::definitions(&config)?;
@@ -264,4 +262,31 @@ pub async fn send(args: &ConfigArgs, task: Task) -> Result<String> {
         engine.shutdown().await;
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_running_standalone_does_it_wherever_its_log_and_tables_are() {
+        let folder = std::env::temp_dir().join(format!("tally-recounting-{}", Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let listener = UnixListener::bind(folder.join("control.sock")).unwrap();
+        let done =
+            async || serde_json::to_string(&Line::Done("by the running one".to_owned())).unwrap() + "\n";
+        let router = axum::Router::new().route("/recount", axum::routing::post(done));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let data_dir = format!("standalone.data_dir={}", folder.display());
+        let elsewhere = ["log_storage.kind=kafka", "store.url=http://127.0.0.1:1"];
+        for settings in [&[][..], &elsewhere] {
+            let set = settings.iter().map(ToString::to_string).chain([data_dir.clone()]).collect();
+            let args = ConfigArgs { config: None, set, dump_config: false };
+            let task = Task::Rebuild { days: Days::ALL, what: What::All };
+            assert_eq!(send(&args, task).await.unwrap(), "by the running one", "{settings:?}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::administer::Request;
 use crate::cli::ConfigArgs;
 use crate::commands::standalone::open_store;
-use crate::config::{Config, LogKind};
+use crate::config::Config;
 use crate::services::Process;
 use crate::{control, open};
 pub use replay::{Outcome, State};
@@ -147,12 +147,11 @@ impl DeadLetters {
     }
 }
 
-/// Has the request performed: by the running process that holds the embedded log or engine, else here.
+/// Has the request performed: by the running `tally standalone` whose data folder this is, else here.
 pub async fn send(args: &ConfigArgs, request: LettersRequest) -> Result<String> {
     let mut config = open::load_config(args, &[])?;
     let request = Request::DeadLetters { task: request };
-    let is_embedded = config.store.url.is_empty() || config.log_storage.kind == LogKind::Embedded;
-    if is_embedded && let Some(answer) = control::ask_running(&config, &request).await? {
+    if let Some(answer) = control::ask_running(&config, &request).await? {
         return Ok(answer);
     }
     let Request::DeadLetters { task } = request else { bail!("that is not about dead letters") };
