@@ -265,7 +265,7 @@ pub enum DeadLettersCommand {
         #[command(flatten)]
         config: ConfigArgs,
         /// The letters; or select some by reason, time, topic, project
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", conflicts_with_all = ["reason", "since", "until", "topic", "project"])]
         ids: Vec<uuid::Uuid>,
         #[command(flatten)]
         filter: LetterFilter,
@@ -492,4 +492,19 @@ pub enum Removal {
     Agent { id: i64 },
     /// A namespace's upcoming reconciliation
     Reconciliation { namespace_id: i64 },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_named_or_selected() {
+        let replay = ["tally", "dead-letters", "replay", "00000000-0000-0000-0000-000000000001"];
+        assert!(Cli::try_parse_from(replay).is_ok());
+        for filter in ["--reason=invalid", "--since=2026-11-20T12:00:00Z", "--topic=x", "--project=1"] {
+            assert!(Cli::try_parse_from(replay.into_iter().chain([filter])).is_err(), "{filter}");
+            assert!(Cli::try_parse_from(["tally", "dead-letters", "replay", filter]).is_ok(), "{filter}");
+        }
+    }
 }

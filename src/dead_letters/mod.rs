@@ -123,27 +123,43 @@ impl DeadLetters {
     }
 
     async fn newest(&self, selected: &Selected, limit: u64) -> Result<Vec<Letter>> {
-        let (readable, filter) = (selected.readable(), selected.filter()?);
         let mut letters: Vec<Letter> = Vec::new();
-        while (letters.len() as u64) < limit {
-            let after = letters.last().map(Letter::position);
-            let at_most = PAGE.min(limit - letters.len() as u64);
-            let wanted = Wanted { after, limit: at_most, with_payload: false };
-            let page = list(&self.warehouse, &readable, &filter, wanted).await?;
-            let is_last = (page.len() as u64) < at_most;
-            letters.extend(page);
-            if is_last {
-                break;
-            }
-        }
+        self.each_page(selected, limit, |page| letters.extend(page)).await?;
         Ok(letters)
     }
 
-    /// All that are selected and not replayed yet, in the order in which they were set aside.
+    /// The ids of all that are selected and not replayed yet, in the order in which they were set aside.
     async fn oldest_first(&self, selected: &Selected) -> Result<Vec<Uuid>> {
-        let letters = self.newest(selected, u64::MAX).await?;
-        let waiting = letters.iter().rev().filter(|letter| letter.replay_state() != Some("done"));
-        Ok(waiting.map(|letter| letter.id).collect())
+        let mut ids = Vec::new();
+        let is_waiting = |letter: &&Letter| letter.replay_state() != Some("done");
+        let take = |page: Vec<Letter>| ids.extend(page.iter().filter(is_waiting).map(|letter| letter.id));
+        self.each_page(selected, u64::MAX, take).await?;
+        ids.reverse();
+        Ok(ids)
+    }
+
+    /// Reads the newest of the selected letters, a page at a time: there may be millions.
+    async fn each_page(
+        &self,
+        selected: &Selected,
+        limit: u64,
+        mut take: impl FnMut(Vec<Letter>),
+    ) -> Result<()> {
+        let (readable, filter) = (selected.readable(), selected.filter()?);
+        let (mut left, mut after) = (limit, None);
+        while left > 0 {
+            let at_most = PAGE.min(left);
+            let wanted = Wanted { after, limit: at_most, with_payload: false };
+            let page = list(&self.warehouse, &readable, &filter, wanted).await?;
+            if (page.len() as u64) < at_most {
+                take(page);
+                break;
+            }
+            left -= at_most;
+            after = page.last().map(Letter::position);
+            take(page);
+        }
+        Ok(())
     }
 }
 

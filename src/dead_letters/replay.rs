@@ -31,19 +31,31 @@ pub enum State {
     Done,
     /// It can't be replayed, or is refused again.
     Refused,
-    /// Nothing was done about it: it was replayed before, or may have been.
+    /// Nothing was done about it: it was replayed before, or may have been, or the tables failed.
     Skipped,
-    /// The log did not answer: its records may be there.
+    /// Its records may be in the log, or are there and that could not be noted.
     InDoubt,
     /// It would have been done.
     Possible,
 }
 
 impl DeadLetters {
-    /// Replays the letters with these ids in their order.
+    /// Replays the letters with these ids in their order, until the tables fail.
     pub(super) async fn replay(&self, ids: &[Uuid], options: &ReplayOptions) -> Result<Vec<Outcome>> {
         let replaying = self.replaying.as_ref().context("this process has no log to replay letters into")?;
         let mut outcomes = Vec::new();
+        let replayed = self.replay_in_turn(replaying, ids, options, &mut outcomes).await;
+        Ok(to_the_error(outcomes, ids, replayed))
+    }
+
+    /// Adds an outcome for each letter; none for the one at which it fails, of which nothing was appended.
+    async fn replay_in_turn(
+        &self,
+        replaying: &Replaying,
+        ids: &[Uuid],
+        options: &ReplayOptions,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<()> {
         for ids in ids.chunks(CHUNK) {
             let letters = find(&self.warehouse, &Readable::All, ids).await?;
             for id in ids {
@@ -54,9 +66,10 @@ impl DeadLetters {
                 outcomes.push(Outcome { id: *id, state, detail });
             }
         }
-        Ok(outcomes)
+        Ok(())
     }
 
+    /// Fails only where nothing was appended.
     async fn replay_one(
         &self,
         replaying: &Replaying,
@@ -98,8 +111,11 @@ impl DeadLetters {
             results.iter().filter_map(|result| result.as_ref().err()).max_by_key(|e| e.is_retriable());
         match error {
             None => {
-                attempt.end(&self.store, Step::Done, "", &places).await?;
-                Ok((State::Done, format!("{} records appended to {}", places.len(), prepared.topic)))
+                let appended = format!("{} records appended to {}", places.len(), prepared.topic);
+                Ok(match attempt.end(&self.store, Step::Done, "", &places).await {
+                    Ok(()) => (State::Done, appended),
+                    Err(error) => (State::InDoubt, format!("{appended}, and that is not noted: {error:#}")),
+                })
             }
             Some(error) if places.is_empty() && !error.is_retriable() => {
                 attempt.end(&self.store, Step::Refused, &error.to_string(), &[]).await?;
@@ -111,6 +127,18 @@ impl DeadLetters {
             )),
         }
     }
+}
+
+/// The outcomes, and the error as that of the letter at which it came: what became of those before must not get lost with it.
+fn to_the_error(mut outcomes: Vec<Outcome>, ids: &[Uuid], replayed: Result<()>) -> Vec<Outcome> {
+    if let Err(error) = replayed
+        && let [id, left @ ..] = &ids[outcomes.len()..]
+    {
+        let left = left.len();
+        let detail = format!("nothing was appended, and {left} more letters are left alone: {error:#}");
+        outcomes.push(Outcome { id: *id, state: State::Skipped, detail });
+    }
+    outcomes
 }
 
 /// Why a letter is not to be replayed, if that is so.
@@ -161,5 +189,17 @@ mod tests {
             assert_eq!(left_alone(&letter(states), false).is_some(), alone, "{states:?}");
             assert_eq!(left_alone(&letter(states), true).is_some(), alone_again, "{states:?}");
         }
+    }
+
+    #[test]
+    fn what_became_of_letters_is_told_although_the_tables_fail_at_a_later_one() {
+        let ids = [1, 2, 3, 4].map(Uuid::from_u128);
+        let done = |id: &Uuid| Outcome { id: *id, state: State::Done, detail: String::new() };
+        let first: Vec<Outcome> = ids[..2].iter().map(done).collect();
+        let outcomes = to_the_error(first.clone(), &ids, Err(anyhow::anyhow!("away")));
+        assert_eq!((&outcomes[..2], outcomes.len()), (&first[..], 3));
+        let detail = "nothing was appended, and 1 more letters are left alone: away".to_owned();
+        assert_eq!(outcomes[2], Outcome { id: ids[2], state: State::Skipped, detail });
+        assert_eq!(to_the_error(first.clone(), &ids[..2], Ok(())), first);
     }
 }
