@@ -54,6 +54,16 @@ impl SpoolConfig {
             clock: Arc::new(system_clock),
         }
     }
+
+    /// How long the log may take for an append until it is given up. Twice `append_timeout`: for room, and for the answer.
+    pub(super) fn longest_offer(&self) -> Duration {
+        self.append_timeout * 2 + self.probe_timeout
+    }
+
+    /// How long an append may take until it is answered by the log, or else by the disk.
+    pub fn longest_accept(&self) -> Duration {
+        self.longest_offer() + self.write_timeout
+    }
 }
 
 fn system_clock() -> i64 {

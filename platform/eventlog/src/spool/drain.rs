@@ -96,6 +96,7 @@ impl Drainer {
             Failure::Log(reason) => self.shared.link.lost(&reason),
             Failure::Disk(error) => {
                 tracing::error!(%error, "the spool can't be drained");
+                self.shared.ledger.set_stuck(Some(error.to_string()));
                 shutdown.run_until_cancelled(sleep(DISK_PAUSE)).await;
             }
         }
@@ -113,7 +114,9 @@ impl Drainer {
     /// Takes one chunk into the log, or waits until there is one.
     async fn step(&mut self, shutdown: &CancellationToken) -> Result<(), Failure> {
         let Some(prepared) = shutdown.run_until_cancelled(self.prepare()).await else { return Ok(()) };
-        if let Some(prepared) = prepared? {
+        let prepared = prepared?;
+        self.shared.ledger.set_stuck(None);
+        if let Some(prepared) = prepared {
             return self.send(prepared).await;
         }
         if !self.is_saved {

@@ -8,6 +8,8 @@ use crate::record::Record;
 
 /// Length and checksum.
 pub(super) const HEADER_BYTES: usize = 12;
+/// As long as Kafka lets a topic's name be.
+const MAX_TOPIC_BYTES: usize = 249;
 /// No partition has this number.
 const ANYWHERE: u32 = u32::MAX;
 
@@ -97,6 +99,18 @@ impl Entry {
     /// How long the entry at the beginning says it is, header included.
     pub(super) fn frame_bytes(mut frames: &[u8]) -> Option<usize> {
         (frames.len() >= HEADER_BYTES).then(|| HEADER_BYTES + frames.get_u32_le() as usize)
+    }
+
+    /// Whether there is a whole entry anywhere in these bytes.
+    pub(super) fn lies_within(frames: &[u8]) -> bool {
+        let has_topic = |frames: &[u8]| {
+            let mut topic = frames.get(HEADER_BYTES + 8..).unwrap_or_default();
+            let length = topic.try_get_u32_le().map_or(0, |length| length as usize);
+            let topic = topic.get(..length).filter(|topic| (1..=MAX_TOPIC_BYTES).contains(&topic.len()));
+            topic.is_some_and(|topic| topic.iter().all(u8::is_ascii_graphic))
+        };
+        let mut all = (0..frames.len()).map(|at| &frames[at..]);
+        all.any(|frames| has_topic(frames) && Self::decode(frames).is_some())
     }
 
     fn read(mut body: Bytes) -> Option<Self> {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,8 @@ pub(super) struct Files {
     directory: PathBuf,
     segment_bytes: u64,
     segments: Mutex<Segments>,
+    /// Held by whoever tries whether there is room.
+    trying: Mutex<()>,
     /// Let go of when the file is closed.
     _lock: File,
 }
@@ -67,7 +70,8 @@ impl Files {
     pub(super) fn open(directory: &Path, segment_bytes: u64) -> Result<(Self, Found), SpoolError> {
         let failed = |error: io::Error| SpoolError::Disk(directory.to_owned(), error);
         create_private(directory).map_err(failed)?;
-        let lock = File::create(directory.join("lock")).map_err(failed)?;
+        let lock = private().write(true).create(true).truncate(true).open(directory.join("lock"));
+        let lock = lock.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(SpoolError::InUse(directory.to_owned())),
@@ -80,6 +84,7 @@ impl Files {
             directory: directory.to_owned(),
             segment_bytes,
             segments: Mutex::new(segments),
+            trying: Mutex::default(),
             _lock: lock,
         };
         Ok((files, Found { progress, progress_file, waiting }))
@@ -113,7 +118,7 @@ impl Files {
 
     fn begin_segment(&self, segments: &mut Segments) -> io::Result<()> {
         let number = segments.next;
-        let file = OpenOptions::new().write(true).create_new(true).open(self.path(number))?;
+        let file = private().write(true).create_new(true).open(self.path(number))?;
         segments.next += 1;
         segments.all.push_back(Segment { number, bytes: 0 });
         segments.open = Some(file);
@@ -143,14 +148,23 @@ impl Files {
         let Some(Segment { number, bytes }) = segment else { return Ok(Vec::new()) };
         let offset = if number == from.segment { from.offset } else { 0 };
         let file = File::open(self.path(number))?;
-        let frames = read_frames(&file, offset, bytes, max_bytes)?;
-        let (entries, rest) = decode(&frames, Place { segment: number, offset });
-        if entries.is_empty() {
-            let reason =
-                format!("no entry at {offset} of {}, {rest} bytes are left", self.path(number).display());
+        let place = Place { segment: number, offset };
+        let mut frames = read_frames(&file, offset, bytes, max_bytes)?;
+        let mut decoded = decode(&frames, place);
+        if decoded.entries.is_empty() {
+            frames = vec![0; (bytes - offset) as usize];
+            file.read_exact_at(&mut frames, offset)?;
+            decoded = decode(&frames, place);
+        }
+        if decoded.entries.is_empty() {
+            let (path, rest) = (self.path(number), decoded.rest);
+            let reason = format!("no entry at {offset} of {}, {rest} bytes are left", path.display());
             return Err(io::Error::new(ErrorKind::InvalidData, reason));
         }
-        Ok(entries)
+        for Range { start, end } in decoded.damaged {
+            keep_damaged(&self.path(number), offset + start as u64, &frames[start..end])?;
+        }
+        Ok(decoded.entries)
     }
 
     /// Removes the files of which everything is before the given place. Returns how many bytes they had. Blocks.
@@ -173,17 +187,26 @@ impl Files {
 
     /// Whether the disk takes so many bytes. Blocks.
     pub(super) fn try_room(&self, bytes: u64) -> io::Result<()> {
+        // Where the disk hangs, one thread that hangs with it is enough.
+        let Some(_trying) = self.trying.try_lock() else { return Err(ErrorKind::TimedOut.into()) };
         let path = self.directory.join("room");
-        let file = File::create(&path)?;
+        let file = private().write(true).create(true).truncate(true).open(&path)?;
         let written = file.write_all_at(&vec![0; bytes as usize], 0).and_then(|()| file.sync_data());
         fs::remove_file(&path)?;
         written
     }
 
+    /// Plays a disk that does not answer until `waited` returns.
+    #[cfg(test)]
+    pub(super) fn hang(&self, waited: impl FnOnce()) {
+        let _hanging = (self.segments.lock(), self.trying.lock());
+        waited();
+    }
+
     /// Keeps an entry that the log refuses for good where it is found again. Blocks.
     pub(super) fn set_aside(&self, entry: &Entry) -> io::Result<PathBuf> {
         let path = self.directory.join("refused");
-        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let file = private().append(true).create(true).open(&path)?;
         io::Write::write_all(&mut &file, &entry.encode())?;
         file.sync_all()?;
         sync_directory(&self.directory)?;
@@ -201,6 +224,14 @@ impl Files {
     fn path(&self, number: u64) -> PathBuf {
         path(&self.directory, number)
     }
+}
+
+/// For a file that its owner alone may read, because events are kept in it.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn path(directory: &Path, number: u64) -> PathBuf {
@@ -240,22 +271,20 @@ fn numbers(directory: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Counts the entries from an offset on, and cuts off what is none. Returns the length that is left.
+/// Counts the entries from an offset on, and cuts off what comes after the last of them. Returns the length that is left.
 fn repair(path: &Path, offset: u64, is_last: bool, waiting: &mut Waiting) -> io::Result<u64> {
     let content = fs::read(path)?;
     let begin = (offset as usize).min(content.len());
-    let (entries, rest) = decode(&content[begin..], Place::default());
+    let Decoded { entries, rest, .. } = decode(&content[begin..], Place::default());
     let bytes = content.len() - rest;
-    waiting.bytes += (bytes - begin) as u64;
+    waiting.bytes += entries.iter().map(|(entry, _)| entry.bytes() as u64).sum::<u64>();
     waiting.records += entries.iter().map(|(entry, _)| entry.records.len() as u64).sum::<u64>();
     waiting.oldest = waiting.oldest.or(entries.first().map(|(entry, _)| entry.spooled_at));
     if rest > 0 {
-        if is_last {
+        if is_last && !Entry::lies_within(&content[bytes..]) {
             tracing::warn!(file = %path.display(), bytes = rest, "cut off what a crash left of an entry of the spool");
         } else {
-            let kept = path.with_extension("damaged");
-            fs::copy(path, &kept)?;
-            tracing::error!(file = %kept.display(), bytes = rest, "a file of the spool is damaged; its end is lost");
+            keep_damaged(path, bytes as u64, &content[bytes..])?;
         }
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(bytes as u64)?;
@@ -264,15 +293,52 @@ fn repair(path: &Path, offset: u64, is_last: bool, waiting: &mut Waiting) -> io:
     Ok(bytes as u64)
 }
 
-/// The whole entries at the beginning, and how many bytes are left after them.
-fn decode(mut frames: &[u8], mut place: Place) -> (Vec<Located>, usize) {
-    let mut entries = Vec::new();
-    while let Some((entry, length)) = Entry::decode(frames) {
-        frames = &frames[length..];
-        place.offset += length as u64;
-        entries.push((entry, place));
+/// Keeps what can't be read of a file, once.
+fn keep_damaged(path: &Path, offset: u64, frames: &[u8]) -> io::Result<()> {
+    let kept = path.with_extension(format!("{offset}.damaged"));
+    let file = match private().write(true).create_new(true).open(&kept) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        opened => opened?,
+    };
+    let written = file.write_all_at(frames, 0).and_then(|()| file.sync_all());
+    written.inspect_err(|_| drop(fs::remove_file(&kept)))?;
+    tracing::error!(file = %kept.display(), bytes = frames.len(), "records of the spool are damaged; they were set aside");
+    Ok(())
+}
+
+/// What a stretch of a file holds.
+struct Decoded {
+    entries: Vec<Located>,
+    /// What is damaged between them.
+    damaged: Vec<Range<usize>>,
+    /// Bytes after the last of them.
+    rest: usize,
+}
+
+fn decode(frames: &[u8], place: Place) -> Decoded {
+    let (mut entries, mut damaged, mut at) = (Vec::new(), Vec::new(), 0);
+    loop {
+        if let Some((entry, length)) = Entry::decode(&frames[at..]) {
+            at += length;
+            entries.push((entry, Place { offset: place.offset + at as u64, ..place }));
+        } else if let Some(length) = damaged_bytes(&frames[at..]) {
+            damaged.push(at..at + length);
+            at += length;
+        } else {
+            return Decoded { entries, damaged, rest: frames.len() - at };
+        }
     }
-    (entries, frames.len())
+}
+
+/// How long the damaged entries at the beginning are; `None` where no whole one follows.
+fn damaged_bytes(frames: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += Entry::frame_bytes(frames.get(at..)?)?;
+        if Entry::decode(frames.get(at..)?).is_some() {
+            return Some(at);
+        }
+    }
 }
 
 /// So many bytes of a file, or one entry if that is longer.
@@ -303,6 +369,8 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use bytes::Bytes;
 
     use super::super::entry::{Fate, Spooled};
@@ -378,6 +446,70 @@ mod tests {
         drop(files);
         let (files, found) = open(folder.path());
         assert_eq!(texts(&files, found.progress.at), ["whole", "later"]);
+    }
+
+    /// Writes entries, and changes one byte of the second, so far into it.
+    fn damage_second(folder: &Path, texts: [&str; 3], at: u64) -> (Files, Found) {
+        let (files, _) = open(folder);
+        files.append(&entry(texts[0]).encode()).unwrap();
+        let Place { segment, offset } = end(&files);
+        for text in &texts[1..] {
+            files.append(&entry(text).encode()).unwrap();
+        }
+        drop(files);
+        let file = OpenOptions::new().write(true).open(path(folder, segment)).unwrap();
+        file.write_all_at(b"?", offset + at).unwrap();
+        open(folder)
+    }
+
+    fn damaged(folder: &Path) -> Vec<Vec<u8>> {
+        let paths = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        paths
+            .filter(|path| path.extension().is_some_and(|extension| extension == "damaged"))
+            .map(|path| fs::read(path).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_damaged_entry_is_passed_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, found) = damage_second(folder.path(), ["1", "second", "3"], 30);
+        assert_eq!(found.waiting.records, 2);
+        for _ in 0..2 {
+            assert_eq!(texts(&files, found.progress.at), ["1", "3"]);
+        }
+        let kept = damaged(folder.path());
+        assert_eq!(kept.len(), 1);
+        assert!(kept[0].ends_with(b"second"));
+        files.release(end(&files));
+        assert_eq!((files.bytes(), numbers(folder.path()).unwrap()), (0, vec![]));
+    }
+
+    #[test]
+    fn what_lies_behind_an_entry_without_a_length_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, found) = damage_second(folder.path(), ["1", "second", "third"], 2);
+        assert_eq!(texts(&files, found.progress.at), ["1"]);
+        let kept = damaged(folder.path());
+        assert_eq!(kept.len(), 1);
+        assert!(kept[0].ends_with(b"third"));
+    }
+
+    #[test]
+    fn files_are_their_owners_alone_in_any_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (files, _) = open(folder.path());
+        files.append(&entry("private").encode()).unwrap();
+        files.set_aside(&entry("refused")).unwrap();
+        let mut names = Vec::new();
+        for file in fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            let name = file.file_name().into_string().unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+            names.push(name);
+        }
+        assert_eq!(names.len(), 4, "{names:?}");
     }
 
     #[test]

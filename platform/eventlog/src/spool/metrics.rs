@@ -11,6 +11,8 @@ pub(super) struct Metrics {
     waiting_bytes: IntGauge,
     oldest: IntGauge,
     state: IntGaugeVec,
+    /// Whether draining fails for a reason in the spool's own folder.
+    pub(super) stuck: IntGauge,
     /// Records that were written to the spool.
     pub(super) spooled: IntCounter,
     /// Records that came from the spool into the log, those that were there already included.
@@ -53,6 +55,11 @@ impl Metrics {
                 "When the oldest record that waits was spooled, in seconds since the epoch; 0 when none waits.",
             )?,
             state,
+            stuck: gauge(
+                "tally_spool_stuck",
+                "1 while the spool can't be drained because its own disk fails or what is on it is damaged. A restart sets \
+                 what is damaged aside.",
+            )?,
             spooled: counter("tally_spool_spooled_total", "Records that were written to the spool.")?,
             drained: counter(
                 "tally_spool_drained_total",

@@ -22,11 +22,12 @@ mod upstream;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -39,7 +40,7 @@ pub use self::config::SpoolConfig;
 use self::drain::Drainer;
 use self::entry::{Entry, Fate, Spooled};
 use self::files::Files;
-use self::ledger::Ledger;
+use self::ledger::{Ledger, full};
 use self::link::Link;
 use self::metrics::Metrics;
 pub use self::upstream::Upstream;
@@ -48,7 +49,7 @@ use crate::error::{AppendError, LogError};
 use crate::intake::Intake;
 use crate::record::{Appended, Record};
 
-/// How long readiness waits for the log.
+/// How long readiness waits for the log, and for the disk.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Why a spool can't be opened.
@@ -90,9 +91,10 @@ impl State {
 /// A log with a spool beside it. [`SpoolingLog::run`] has to run for it to be drained.
 pub struct SpoolingLog {
     shared: Arc<Shared>,
-    jobs: Option<Sender<Job>>,
     writer: Option<JoinHandle<()>>,
     drainer: Mutex<Option<Drainer>>,
+    /// Fires when it is dropped.
+    ended: CancellationToken,
 }
 
 struct Shared {
@@ -100,6 +102,8 @@ struct Shared {
     log: Arc<dyn Upstream>,
     files: Arc<Files>,
     ledger: Arc<Ledger>,
+    /// To the writer, which ends with it.
+    jobs: Mutex<Option<Sender<Job>>>,
     link: Link,
     /// How many partitions each topic has, as far as the log was asked.
     partitions: Mutex<BTreeMap<String, u32>>,
@@ -125,10 +129,11 @@ impl SpoolingLog {
                 "records of an earlier run wait in the spool"
             );
         }
-        let (link, partitions) = (Link::default(), Mutex::default());
-        let shared = Arc::new(Shared { config, log, files, ledger, link, partitions });
+        let (jobs, link, partitions) = (Mutex::new(Some(jobs)), Link::default(), Mutex::default());
+        let shared = Arc::new(Shared { config, log, files, ledger, jobs, link, partitions });
         let drainer = Drainer::new(Arc::clone(&shared), found.progress_file, found.progress);
-        Ok(Self { shared, jobs: Some(jobs), writer: Some(writer), drainer: Mutex::new(Some(drainer)) })
+        let (writer, drainer) = (Some(writer), Mutex::new(Some(drainer)));
+        Ok(Self { shared, writer, drainer, ended: CancellationToken::new() })
     }
 
     /// Asks a log that is out of reach whether it is back, and drains the spool, until `shutdown`. Records that are being
@@ -154,9 +159,13 @@ impl SpoolingLog {
     pub async fn readiness(&self) -> Result<String, String> {
         let waiting = self.shared.ledger.waiting();
         let Some(reason) = self.log_is_down().await else {
-            return Ok(match waiting.records {
-                0 => "ok".to_owned(),
-                records => format!("ok, draining: {records} records wait in the spool"),
+            let records = waiting.records;
+            return Ok(match self.shared.ledger.stuck() {
+                Some(reason) => {
+                    format!("ok, but {records} records can't be drained from the spool: {reason}")
+                }
+                None if records == 0 => "ok".to_owned(),
+                None => format!("ok, draining: {records} records wait in the spool"),
             });
         };
         match self.check_room().await {
@@ -192,12 +201,34 @@ impl SpoolingLog {
         }
         if ledger.is_broken() {
             let (files, bytes) = (Arc::clone(files), ledger.spare_bytes());
-            let tried = tokio::task::spawn_blocking(move || files.try_room(bytes)).await;
-            let tried = tried.map_err(std::io::Error::other).flatten();
+            let tried = tokio::task::spawn_blocking(move || files.try_room(bytes));
+            let tried = match timeout(CHECK_TIMEOUT, tried).await {
+                Ok(tried) => tried.map_err(std::io::Error::other).flatten(),
+                Err(_) => Err(ErrorKind::TimedOut.into()),
+            };
             tried.map_err(|error| AppendError::Unavailable(format!("the spool can't write: {error}")))?;
             ledger.mended();
         }
         Ok(())
+    }
+}
+
+impl Shared {
+    async fn accept(&self, topic: &str, records: Vec<Record>) -> Vec<Result<(), AppendError>> {
+        if !self.link.is_up() {
+            return self.divert(topic, records).await;
+        }
+        match self.offer(topic, &records).await {
+            Ok(settled) => settled,
+            Err(results) => {
+                let error = results
+                    .iter()
+                    .filter_map(|result| result.as_ref().err())
+                    .find(|error| error.is_retriable());
+                self.link.lost(&error.map(ToString::to_string).unwrap_or_default());
+                self.settle(topic, records, results).await
+            }
+        }
     }
 
     /// Offers records to the log. The error, where it has not confirmed them all, is what it said to each.
@@ -206,13 +237,13 @@ impl SpoolingLog {
         topic: &str,
         records: &[Record],
     ) -> Result<Vec<Result<(), AppendError>>, Vec<Result<Appended, AppendError>>> {
-        // Twice: waiting for room, and for the answer. Past it the log itself hangs.
-        let limit = self.shared.config.append_timeout * 2 + self.shared.config.probe_timeout;
+        // Past it the log itself hangs.
+        let limit = self.config.longest_offer();
         let hanging = |_| {
             let reason = format!("no answer within {} s", limit.as_secs());
             vec![Err(AppendError::InDoubt { partition: None, reason }); records.len()]
         };
-        let results = timeout(limit, self.shared.log.offer(topic, records)).await.unwrap_or_else(hanging);
+        let results = timeout(limit, self.log.offer(topic, records)).await.unwrap_or_else(hanging);
         if results.iter().any(|result| result.as_ref().is_err_and(AppendError::is_retriable)) {
             return Err(results);
         }
@@ -249,7 +280,7 @@ impl SpoolingLog {
 
     /// Records that go to the disk without having been offered to the log.
     async fn divert(&self, topic: &str, records: Vec<Record>) -> Vec<Result<(), AppendError>> {
-        let limit = self.shared.config.max_record_bytes;
+        let limit = self.config.max_record_bytes;
         let too_large = |record: &Record| Some(record.size()).filter(|bytes| *bytes > limit);
         let mut answers: Vec<_> = records
             .iter()
@@ -276,25 +307,24 @@ impl SpoolingLog {
         let count = records.len() as u64;
         let spooled = self.write(Entry { topic: topic.to_owned(), spooled_at: self.now(), records }).await;
         if let Err(error) = &spooled {
-            self.shared.ledger.metrics.refused.inc_by(count);
+            self.ledger.metrics.refused.inc_by(count);
             tracing::warn!(topic, records = count, %error, "neither the log nor the spool took records");
         }
-        self.shared.show_state();
+        self.show_state();
         spooled
     }
 
     async fn write(&self, entry: Entry) -> Result<(), AppendError> {
         let (records, spooled_at) = (entry.records.len() as u64, entry.spooled_at);
         let entry = entry.encode();
-        if !self.shared.ledger.reserve(entry.len() as u64) {
-            return Err(full());
-        }
+        self.ledger.reserve(entry.len() as u64)?;
         let (answer, answered) = oneshot::channel();
-        let jobs = self.jobs.as_ref().expect("the writer runs as long as the spool is there");
         let job = Job { entry, records, spooled_at, answer };
         let gone = || AppendError::Unavailable("the spool's writer has ended".to_owned());
-        jobs.send(job).map_err(|_| gone())?;
-        let Ok(written) = timeout(self.shared.config.write_timeout, answered).await else {
+        let sent = self.jobs.lock().as_ref().map(|jobs| jobs.send(job));
+        sent.and_then(Result::ok).ok_or_else(gone)?;
+        let Ok(written) = timeout(self.config.write_timeout, answered).await else {
+            self.ledger.broke();
             let reason = "the spool's disk did not answer in time".to_owned();
             return Err(AppendError::InDoubt { partition: None, reason });
         };
@@ -304,15 +334,9 @@ impl SpoolingLog {
     }
 
     fn now(&self) -> i64 {
-        (self.shared.config.clock)()
+        (self.config.clock)()
     }
-}
 
-fn full() -> AppendError {
-    AppendError::Unavailable("the spool is full".to_owned())
-}
-
-impl Shared {
     fn state(&self) -> State {
         if !self.link.is_up() {
             State::Spooling
@@ -330,21 +354,16 @@ impl Shared {
 
 #[async_trait]
 impl Intake for SpoolingLog {
+    /// Goes on when the caller leaves: else callers who are less patient than the log is slow would each take the knowledge
+    /// that it is out of reach away with them.
     async fn accept(&self, topic: &str, records: Vec<Record>) -> Vec<Result<(), AppendError>> {
-        if !self.shared.link.is_up() {
-            return self.divert(topic, records).await;
-        }
-        match self.offer(topic, &records).await {
-            Ok(settled) => settled,
-            Err(results) => {
-                let error = results
-                    .iter()
-                    .filter_map(|result| result.as_ref().err())
-                    .find(|error| error.is_retriable());
-                self.shared.link.lost(&error.map(ToString::to_string).unwrap_or_default());
-                self.settle(topic, records, results).await
-            }
-        }
+        let (shared, topic, count) = (Arc::clone(&self.shared), topic.to_owned(), records.len());
+        let accepting = async move { shared.accept(&topic, records).await };
+        let accepting = tokio::spawn(self.ended.clone().run_until_cancelled_owned(accepting));
+        accepting.await.ok().flatten().unwrap_or_else(|| {
+            let reason = "the spool has ended".to_owned();
+            vec![Err(AppendError::InDoubt { partition: None, reason }); count]
+        })
     }
 
     async fn ready(&self) -> Result<(), LogError> {
@@ -353,10 +372,55 @@ impl Intake for SpoolingLog {
 }
 
 impl Drop for SpoolingLog {
+    /// Waits for what is being written, unless the disk hangs.
     fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        self.ended.cancel();
+        drop(self.shared.jobs.lock().take());
+        let Some(writer) = self.writer.take() else { return };
+        let deadline = Instant::now() + self.shared.config.write_timeout;
+        while !writer.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::{KafkaConfig, KafkaLog};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_disk_that_hangs_is_told_of_and_does_not_hold_up_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let nobody = KafkaLog::connect(KafkaConfig::new("127.0.0.1:1")).unwrap();
+        let config = SpoolConfig {
+            write_timeout: Duration::from_millis(100),
+            ..SpoolConfig::new(folder.path(), ["topic"])
+        };
+        let spool = SpoolingLog::open(config, Arc::new(nobody), &Registry::new()).unwrap();
+        spool.shared.link.lost("away");
+        spool.readiness().await.expect("the disk is well");
+
+        let files = Arc::clone(&spool.shared.files);
+        let (recovers, recovered) = std::sync::mpsc::channel::<()>();
+        let (hangs, hung) = oneshot::channel();
+        let hanging = std::thread::spawn(move || {
+            files.hang(|| {
+                hangs.send(()).unwrap();
+                let _ = recovered.recv();
+            });
+        });
+        hung.await.unwrap();
+        let record = Record { key: None, value: "value".into(), timestamp: 1 };
+        let answers = spool.accept("topic", vec![record]).await;
+        assert!(matches!(answers[..], [Err(AppendError::InDoubt { .. })]), "{answers:?}");
+        let not_ready = spool.readiness().await.expect_err("the disk hangs");
+        assert!(not_ready.contains("can't write"), "{not_ready}");
+
+        let ending = Instant::now();
+        drop(spool);
+        assert!(ending.elapsed() < Duration::from_secs(5));
+        drop(recovers);
+        hanging.join().unwrap();
     }
 }

@@ -4,13 +4,15 @@
 //! The file has two slots that are written in turns, in place: a torn write leaves the other one, and none needs room
 //! that a full disk would not give.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
+
+use super::files::private;
 
 /// A place in the spool: a file's number and how far into it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ pub(super) struct ProgressFile {
 impl ProgressFile {
     /// Opens the file, and reads what it says; a new one says that nothing is drained.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Progress)> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = private().read(true).write(true).create(true).truncate(false).open(path)?;
         if file.metadata()?.len() < 2 * SLOT_BYTES as u64 {
             // Room for both slots, for good.
             file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;

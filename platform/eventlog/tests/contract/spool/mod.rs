@@ -76,7 +76,9 @@ fn open(config: &SpoolConfig, log: &Arc<dyn Upstream>) -> (Arc<SpoolingLog>, Reg
         let registry = Registry::new();
         match SpoolingLog::open(config.clone(), Arc::clone(log), &registry) {
             Ok(spool) => return (Arc::new(spool), registry),
-            Err(SpoolError::InUse(_)) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(SpoolError::InUse(_)) if Instant::now() < deadline => {
+                tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(1)));
+            }
             Err(error) => panic!("{error}"),
         }
     }

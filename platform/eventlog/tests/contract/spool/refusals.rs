@@ -65,6 +65,22 @@ async fn once_the_log_is_known_to_be_down_nobody_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_does_not_wait_for_the_answer_leaves_the_spool_at_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = FaultyLog::new(1, 1);
+    log.set(Fault::Frozen);
+    let running = Running::start(&config(folder.path()), &log);
+    let gone = tokio::time::timeout(Duration::from_millis(10), accept(&running, "abandoned")).await;
+    assert!(gone.is_err(), "it was answered before its caller left");
+    wait_until("it is spooling", || running.spool.state() == State::Spooling).await;
+    wait_until("the record is on disk", || running.spool.waiting_records() == 1).await;
+    log.set(Fault::None);
+    running.wait_until_drained().await;
+    assert_eq!(log.values(), [["abandoned"]]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_the_log_refuses_for_good_does_not_hold_up_the_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = FaultyLog::new(1, 1);
