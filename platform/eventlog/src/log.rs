@@ -27,6 +27,15 @@ pub trait EventLog: Intake {
     /// Joins a consumer group as a new member. Dropping the consumer leaves the group.
     async fn join(&self, group: &str, topic: &str) -> Result<Box<dyn GroupConsumer>, LogError>;
 
+    /// As [`EventLog::join`], under no name even where members have one: it takes nobody's place in the group.
+    async fn join_unnamed(&self, group: &str, topic: &str) -> Result<Box<dyn GroupConsumer>, LogError> {
+        self.join(group, topic).await
+    }
+
+    /// Once `shutdown` has fired, members with a name whose consumers are dropped keep their places in their groups for the
+    /// session timeout, as the process is expected back. The first call counts.
+    fn keep_places_after(&self, _shutdown: CancellationToken) {}
+
     /// Reads a partition from the offset `from` on without a group: for those who fold all of it by themselves and keep
     /// their position elsewhere. Whether the offset is still there shows with the first fetch.
     async fn tail(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn TailReader>, LogError>;

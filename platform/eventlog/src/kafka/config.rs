@@ -17,7 +17,8 @@ pub struct KafkaConfig {
     /// Replicas of a new topic; -1 leaves it to the brokers.
     pub replication_factor: i32,
     /// Makes the members static: one that comes back within the session timeout gets its partitions without a
-    /// rebalance. Must differ between processes. Topic and number of the member are added to it.
+    /// rebalance, after a crash and after [`EventLog::keep_places_after`](crate::EventLog::keep_places_after). Must differ
+    /// between processes. Topic and number of the member are added to it.
     pub group_instance_id: Option<String>,
     /// A member that is not heard of for so long loses its partitions.
     pub session_timeout: Duration,
@@ -43,6 +44,10 @@ const FIXED: &[&str] = &[
     "acks",
     "request.required.acks",
     "enable.idempotence",
+    "transactional.id",
+    // Two names of one setting, which is `append_timeout`: past it the spool may send a record again.
+    "message.timeout.ms",
+    "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.offset.reset",
@@ -76,6 +81,10 @@ impl KafkaConfig {
 
     /// Refuses settings that would break a promise.
     pub(super) fn check(&self) -> Result<(), LogError> {
+        if self.append_timeout.as_millis() == 0 {
+            // librdkafka would try for ever.
+            return Err(LogError::Configuration("an append needs a time limit".to_owned()));
+        }
         let plain = |name: &str| {
             let name =
                 name.strip_prefix("producer.").or_else(|| name.strip_prefix("consumer.")).unwrap_or(name);
@@ -117,8 +126,8 @@ impl KafkaConfig {
         client
     }
 
-    /// `member` tells the members of one process apart, for static membership.
-    pub(super) fn consumer(&self, group: &str, member: &str) -> ClientConfig {
+    /// A member with a name is a static one.
+    pub(super) fn consumer(&self, group: &str, name: Option<&str>) -> ClientConfig {
         let mut client = ClientConfig::new();
         client
             .set("partition.assignment.strategy", "cooperative-sticky")
@@ -126,8 +135,8 @@ impl KafkaConfig {
             .set("statistics.interval.ms", "1000");
         self.apply_reading(&mut client);
         client.set("group.id", group).set("session.timeout.ms", self.session_timeout.as_millis().to_string());
-        if let Some(instance) = &self.group_instance_id {
-            client.set("group.instance.id", format!("{instance}-{member}"));
+        if let Some(name) = name {
+            client.set("group.instance.id", name);
         }
         client
     }
@@ -188,29 +197,31 @@ mod tests {
 
     #[test]
     fn settings_that_carry_promises_are_refused() {
-        for name in ["acks", "producer.acks", "consumer.enable.auto.commit", "enable.idempotence"] {
+        for name in [
+            "acks",
+            "producer.acks",
+            "consumer.enable.auto.commit",
+            "enable.idempotence",
+            "message.timeout.ms",
+            "producer.delivery.timeout.ms",
+            "transactional.id",
+        ] {
             assert!(matches!(with(name, "0").check(), Err(LogError::Configuration(_))), "{name}");
         }
         assert_eq!(with("sasl.mechanism", "PLAIN").check(), Ok(()));
+        let endless = KafkaConfig { append_timeout: Duration::ZERO, ..KafkaConfig::new("broker:9092") };
+        assert!(matches!(endless.check(), Err(LogError::Configuration(_))));
     }
 
     #[test]
     fn a_prefixed_setting_goes_to_its_kind_of_client() {
         let config = with("producer.linger.ms", "50");
         assert_eq!(config.producer().get("linger.ms"), Some("50"));
-        assert_eq!(config.consumer("group", "0").get("linger.ms"), None);
-        assert_eq!(config.consumer("group", "0").get("producer.linger.ms"), None);
+        assert_eq!(config.consumer("group", None).get("linger.ms"), None);
+        assert_eq!(config.consumer("group", None).get("producer.linger.ms"), None);
         assert_eq!(
-            with("security.protocol", "ssl").consumer("group", "0").get("security.protocol"),
+            with("security.protocol", "ssl").consumer("group", None).get("security.protocol"),
             Some("ssl")
         );
-    }
-
-    #[test]
-    fn members_are_static_only_when_configured() {
-        let mut config = KafkaConfig::new("broker:9092");
-        assert_eq!(config.consumer("group", "topic-0").get("group.instance.id"), None);
-        config.group_instance_id = Some("host-1".to_owned());
-        assert_eq!(config.consumer("group", "topic-0").get("group.instance.id"), Some("host-1-topic-0"));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio_util::sync::CancellationToken;
 
 use super::config::KafkaConfig;
 use super::context::{GroupContext, HighWatermarks, NativeConsumer};
@@ -38,6 +39,8 @@ pub(super) struct Member {
     state: Mutex<State>,
     pub(super) offered: Notify,
     stop: AtomicBool,
+    /// Once it has fired, this member keeps its place in the group. One without a name never does.
+    keeps_place: Option<Arc<OnceLock<CancellationToken>>>,
 }
 
 #[derive(Default)]
@@ -64,7 +67,12 @@ pub(super) struct Offer {
 }
 
 impl Member {
-    pub(super) fn new(config: &KafkaConfig, group: &str, topic: &str) -> Self {
+    pub(super) fn new(
+        config: &KafkaConfig,
+        group: &str,
+        topic: &str,
+        keeps_place: Option<Arc<OnceLock<CancellationToken>>>,
+    ) -> Self {
         Self {
             group: group.to_owned(),
             topic: topic.to_owned(),
@@ -74,6 +82,7 @@ impl Member {
             state: Mutex::default(),
             offered: Notify::new(),
             stop: AtomicBool::new(false),
+            keeps_place,
         }
     }
 
@@ -96,6 +105,11 @@ impl Member {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    fn keeps_place(&self) -> bool {
+        let shutdown = self.keeps_place.as_ref().and_then(|known| known.get());
+        shutdown.is_some_and(CancellationToken::is_cancelled)
     }
 
     /// A reader was dropped. Unless the partition is being taken away, its position is found out again and the
@@ -191,9 +205,17 @@ impl Member {
 
     /// Takes partitions back that go elsewhere; returns when nobody works on them any more.
     pub(super) fn take_back(&self, partitions: &TopicPartitionList) {
+        self.take_back_numbers(partitions.elements().iter().map(|element| element.partition() as u32));
+    }
+
+    fn take_back_all(&self) {
+        let numbers: Vec<u32> = self.state.lock().partitions.keys().copied().collect();
+        self.take_back_numbers(numbers.into_iter());
+    }
+
+    fn take_back_numbers(&self, numbers: impl Iterator<Item = u32>) {
         let taken: Vec<Held> = {
             let mut state = self.state.lock();
-            let numbers = partitions.elements().into_iter().map(|element| element.partition() as u32);
             let taken: Vec<Held> = numbers.filter_map(|number| state.partitions.remove(&number)).collect();
             let leases = || taken.iter().filter_map(|held| held.lease.as_ref());
             leases().for_each(|lease| lease.revoked.cancel());
@@ -231,10 +253,10 @@ impl Member {
 pub(super) fn start(
     config: &KafkaConfig,
     member: &Arc<Member>,
-    instance: &str,
+    name: Option<&str>,
 ) -> Result<(Weak<NativeConsumer>, std::thread::JoinHandle<()>), LogError> {
-    let context = GroupContext { member: Arc::clone(member), consumer: std::sync::OnceLock::new() };
-    let native = config.consumer(&member.group, instance);
+    let context = GroupContext { member: Arc::clone(member), consumer: OnceLock::new() };
+    let native = config.consumer(&member.group, name);
     let consumer =
         NativeConsumer::from_config_and_context(&native, context).map_err(|error| configuration(&error))?;
     let consumer = Arc::new(consumer);
@@ -260,6 +282,10 @@ fn serve(member: &Arc<Member>, consumer: &Arc<NativeConsumer>) {
         if Instant::now() >= next_attempt && !member.lend_again(consumer) {
             next_attempt = Instant::now() + RETRY;
         }
+    }
+    if member.keeps_place() {
+        // Closing the consumer, unlike unsubscribing, tells the brokers nothing of a member with a name.
+        return member.take_back_all();
     }
     consumer.unsubscribe();
     let deadline = Instant::now() + member.drain_timeout + member.request_timeout;

@@ -17,13 +17,14 @@ mod tail;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 pub use self::config::KafkaConfig;
 use self::config::RECORD_OVERHEAD;
@@ -48,12 +49,14 @@ pub struct KafkaLog {
     /// Room for waiting records, in bytes.
     room: Arc<Semaphore>,
     members: Mutex<Members>,
+    /// See [`EventLog::keep_places_after`].
+    shutdown: Arc<OnceLock<CancellationToken>>,
 }
 
 #[derive(Default)]
 struct Members {
     threads: Vec<(Arc<Member>, JoinHandle<()>)>,
-    /// How often each group and topic was joined from here, which tells static members apart.
+    /// How often each group and topic was joined from here under a name, which tells static members apart.
     joined: BTreeMap<(String, String), u32>,
 }
 
@@ -65,7 +68,26 @@ impl KafkaLog {
         let topics = Topics::new(&config).map_err(configuration)?;
         let producer = RecordProducer::new(config.producer()).map_err(configuration)?;
         let room = Arc::new(Semaphore::new(config.max_waiting_bytes));
-        Ok(Self { config, topics, producer, room, members: Mutex::default() })
+        Ok(Self { config, topics, producer, room, members: Mutex::default(), shutdown: Arc::default() })
+    }
+
+    async fn join_as(
+        &self,
+        group: &str,
+        topic: &str,
+        name: Option<&str>,
+    ) -> Result<Box<dyn GroupConsumer>, LogError> {
+        self.topics.get(topic).await?;
+        let mut members = self.members.lock();
+        members.threads.retain(|(_, thread)| !thread.is_finished());
+        let joined = members.joined.entry((group.to_owned(), topic.to_owned())).or_default();
+        let name = name.map(|name| format!("{name}-{topic}-{joined}"));
+        let keeps_place = name.as_ref().map(|_| Arc::clone(&self.shutdown));
+        let member = Arc::new(Member::new(&self.config, group, topic, keeps_place));
+        let (consumer, thread) = member::start(&self.config, &member, name.as_deref())?;
+        *joined += u32::from(name.is_some());
+        members.threads.push((Arc::clone(&member), thread));
+        Ok(Box::new(Consumer { member, native: consumer, request_timeout: self.config.request_timeout }))
     }
 
     /// Sends those records that are not too long, each to its partition.
@@ -107,15 +129,15 @@ impl EventLog for KafkaLog {
     }
 
     async fn join(&self, group: &str, topic: &str) -> Result<Box<dyn GroupConsumer>, LogError> {
-        self.topics.get(topic).await?;
-        let member = Arc::new(Member::new(&self.config, group, topic));
-        let mut members = self.members.lock();
-        members.threads.retain(|(_, thread)| !thread.is_finished());
-        let joined = members.joined.entry((group.to_owned(), topic.to_owned())).or_default();
-        let (consumer, thread) = member::start(&self.config, &member, &format!("{topic}-{joined}"))?;
-        *joined += 1;
-        members.threads.push((Arc::clone(&member), thread));
-        Ok(Box::new(Consumer { member, native: consumer, request_timeout: self.config.request_timeout }))
+        self.join_as(group, topic, self.config.group_instance_id.as_deref()).await
+    }
+
+    async fn join_unnamed(&self, group: &str, topic: &str) -> Result<Box<dyn GroupConsumer>, LogError> {
+        self.join_as(group, topic, None).await
+    }
+
+    fn keep_places_after(&self, shutdown: CancellationToken) {
+        let _ = self.shutdown.set(shutdown);
     }
 
     async fn tail(&self, topic: &str, partition: u32, from: u64) -> Result<Box<dyn TailReader>, LogError> {

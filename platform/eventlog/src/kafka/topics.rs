@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
@@ -25,6 +26,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const COMPACTION_LAG: Duration = Duration::from_hours(24);
 /// What a batch of one record takes beyond key and value.
 const BATCH_OVERHEAD: usize = 512;
+
+/// Partitions asked about side by side, a thread each.
+const QUESTIONS_AT_ONCE: usize = 16;
 
 /// What appending needs to know of a topic.
 #[derive(Debug)]
@@ -174,12 +178,11 @@ impl Topics {
 
     pub(super) async fn watermarks(&self, name: &str) -> Result<Vec<Watermarks>, LogError> {
         let partitions = self.get(name).await?.partitions;
-        let name = name.to_owned();
-        self.ask(move |consumer, timeout| {
-            let reach = |partition| lookup::watermarks(consumer, &name, partition, timeout);
-            (0..partitions).map(reach).collect()
-        })
-        .await
+        let reach = |partition| {
+            let name = name.to_owned();
+            self.ask(move |consumer, timeout| lookup::watermarks(consumer, &name, partition, timeout))
+        };
+        stream::iter((0..partitions).map(reach)).buffered(QUESTIONS_AT_ONCE).try_collect().await
     }
 
     /// The offset of the partition's first record that is as young as the timestamp; its end when there is none.

@@ -8,6 +8,7 @@ mod cases;
 mod compaction;
 mod crash;
 mod disk_full;
+mod far;
 mod frozen;
 mod groups;
 mod outage;
@@ -85,6 +86,10 @@ mod mock_kafka {
     use super::Subject;
 
     contract_everywhere!(|_| Some(Subject::mock_kafka()));
+    contract! {
+        |_| Some(Subject::mock_kafka());
+        far::partitions_are_asked_about_side_by_side,
+    }
 }
 
 mod apache_kafka {
@@ -102,5 +107,6 @@ mod apache_kafka {
         compaction::a_tombstone_is_kafkas_null,
         frozen::a_frozen_member_is_fenced_by_the_brokers,
         static_members::a_named_member_that_comes_back_takes_nothing_from_the_others,
+        static_members::who_joins_without_a_name_takes_nobodys_place,
     }
 }
