@@ -171,7 +171,8 @@ impl BodyReader {
             Err(_) => return Err(RefusedBody::whole(ApiError::RequestTimeout, Vec::new())),
             Ok(Ok(bounded)) => bounded,
             Ok(Err(Stopped { refusal, mut bytes, received })) => {
-                let size = announced.unwrap_or(0).max(received);
+                // Whatever it was compressed to, there is more than what came of it, or it would have been received to its end.
+                let size = announced.unwrap_or(0).max(received).max(bytes.len() + 1);
                 bytes.truncate(max_kept);
                 return Err(RefusedBody::in_part(refusal.answer(encoding, limits), bytes, size));
             }
@@ -427,6 +428,41 @@ impl Decoder {
             Self::Identity(bounded) => bounded,
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Deflate(decoder) => decoder.get_mut(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    const MAX_KEPT: usize = 2_000;
+
+    /// What is kept of a compressed body of which 100,000 bytes are taken, and of how many bytes that is said to be.
+    async fn kept(compressed: Vec<u8>) -> (usize, Option<u64>) {
+        let limits = BodyLimits { max_decompressed_bytes: 100_000, ..BodyLimits::default() };
+        let bodies = BodyReader::new(limits, IntGauge::new("held", "held").unwrap());
+        let request = Request::builder().header(CONTENT_ENCODING, "gzip").body(compressed.into()).unwrap();
+        let refused = bodies.read_keeping(request, MAX_KEPT).await.err().unwrap();
+        (refused.bytes.len(), refused.whole_size)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_compressed_is_never_kept_in_part_as_if_it_were_all() {
+        let mut broken = gzip(&[b' '; 500]);
+        broken.truncate(broken.len() - 4);
+        for (compressed, expected) in [(gzip(&[b' '; 1_000_000]), MAX_KEPT), (broken, 500)] {
+            let (kept, whole) = kept(compressed).await;
+            assert!(kept == expected && whole > Some(kept as u64), "{kept} of {whole:?}");
         }
     }
 }
