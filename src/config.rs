@@ -202,11 +202,38 @@ impl Config {
             );
         }
         self.processor.check()?;
+        self.check_append_timeouts()?;
         if self.capture.forward.group == self.processor.group {
             bail!(
                 "capture.forward.group and processor.group are both {:?}: of each event one of them would know nothing",
                 self.processor.group
             );
+        }
+        Ok(())
+    }
+
+    /// Whoever appends has to outwait the log and, where there is one, the spool behind it.
+    fn check_append_timeouts(&self) -> Result<()> {
+        if self.log_storage.kind != LogKind::Kafka {
+            return Ok(());
+        }
+        if self.kafka.append_timeout_s == 0 {
+            bail!("kafka.append_timeout_s is 0: Kafka would be tried for ever");
+        }
+        let append = Duration::from_secs(self.kafka.append_timeout_s);
+        let longest = self.spool("", []).map_or(append * 2, |spool| spool.longest_accept()).as_secs();
+        for (name, limit) in [
+            ("ingest.append_timeout_s", self.ingest.append_timeout_s),
+            ("capture.append_timeout_s", self.capture.append_timeout_s),
+            ("internal.call_timeout_s", self.internal.call_timeout_s),
+        ] {
+            if limit <= longest {
+                bail!(
+                    "{name} is {limit}; with kafka.append_timeout_s = {} an append may take {longest} s until it is spooled \
+                     or refused",
+                    self.kafka.append_timeout_s
+                );
+            }
         }
         Ok(())
     }
@@ -359,6 +386,25 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(refused.contains("capture.forward.group"), "{refused}");
+    }
+
+    #[test]
+    fn nobody_gives_an_append_up_before_it_is_spooled() {
+        let load = |flags: &[&str]| {
+            let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+            Config::load(None, &flags)
+        };
+        for (flag, named) in [
+            ("kafka.append_timeout_s=0", "kafka.append_timeout_s"),
+            ("kafka.append_timeout_s=10", "ingest.append_timeout_s"),
+            ("capture.append_timeout_s=22", "capture.append_timeout_s"),
+            ("internal.call_timeout_s=22", "internal.call_timeout_s"),
+        ] {
+            let refused = load(&["log_storage.kind=kafka", flag]).unwrap_err().to_string();
+            assert!(refused.contains(named), "{flag}: {refused}");
+            load(&[flag]).unwrap();
+        }
+        load(&["log_storage.kind=kafka", "capture.append_timeout_s=23"]).unwrap();
     }
 
     #[test]

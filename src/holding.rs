@@ -17,7 +17,8 @@ pub async fn hold_processors_off(group: &str, log: &dyn EventLog, topics: &[&str
     let mut held = Vec::new();
     for &topic in topics {
         let partitions = log.watermarks(topic).await?.len();
-        let mut consumer = log.join(group, topic).await?;
+        // Under a processor's name it would take that processor's partitions, however busy with them that is.
+        let mut consumer = log.join_unnamed(group, topic).await?;
         let mut assignments: Vec<Assignment> = Vec::new();
         while assignments.len() < partitions {
             let Ok(assigned) = timeout(ASSIGNMENT_DEADLINE, consumer.next_assignment()).await else {

@@ -18,11 +18,15 @@ mod services;
 mod welcome;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
 
 use cli::{Cli, Command};
+
+/// How long work that blocks may take to end after everything else has.
+const LINGER: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -40,10 +44,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Config => print!("{}", config::DEFAULTS),
         Command::Openapi => println!("{}", services::document().to_pretty_json()?),
         serving => {
-            return tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?
-                .block_on(serve(serving));
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let done = runtime.block_on(serve(serving));
+            // What hangs with a disk would keep the process for as long.
+            runtime.shutdown_timeout(LINGER);
+            return done;
         }
     }
     Ok(ExitCode::SUCCESS)

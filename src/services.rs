@@ -226,6 +226,7 @@ impl Process {
 
     /// Sends tracked events that ask for it on to the configured collector until shutdown, where one is configured.
     pub fn run_forwarder(&mut self, log: &Arc<dyn EventLog>) -> Result<()> {
+        log.keep_places_after(self.shutdown.clone());
         let dependencies = ForwardDependencies {
             log: Arc::clone(log),
             framing: self.framings.tracked_event,
@@ -323,6 +324,7 @@ impl Process {
         store: Store,
         definitions: Arc<Definitions>,
     ) -> Result<(Processing, impl Future<Output = Result<()>> + Send + use<>)> {
+        log.keep_places_after(self.shutdown.clone());
         let metrics = Metrics::register(&self.registry)?;
         let measured = metrics.clone();
         self.health.add_telling("processor", move || std::future::ready(Ok(measured.condition())));
