@@ -29,6 +29,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// Between attempts to find out a partition's position.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How long librdkafka is given to tell the brokers that a member with a name leaves. Else they find out by its silence.
+const GOOD_BYE: Duration = Duration::from_millis(500);
+
 /// What the thread, the callbacks, the consumer and the readers share.
 pub(super) struct Member {
     pub(super) group: String,
@@ -291,6 +294,13 @@ fn serve(member: &Arc<Member>, consumer: &Arc<NativeConsumer>) {
     let deadline = Instant::now() + member.drain_timeout + member.request_timeout;
     while !member.state.lock().partitions.is_empty() && Instant::now() < deadline {
         poll(member, consumer);
+    }
+    if member.keeps_place.is_some() {
+        // librdkafka does not tell when it has said good-bye, and closed before, it does not for a member with a name.
+        let said = Instant::now() + GOOD_BYE;
+        while Instant::now() < said {
+            poll(member, consumer);
+        }
     }
     // Whatever is left holds the consumer through its queue.
     for held in std::mem::take(&mut member.state.lock().partitions).into_values() {
