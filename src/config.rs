@@ -25,6 +25,8 @@ use tally_store::{Compression, EngineConfig, StoreConfig};
 
 /// The annotated file that holds every setting's default.
 pub const DEFAULTS: &str = include_str!("../deploy/tally.toml");
+/// The tables keep the ids of clients for a day more.
+const MAX_RETENTION_DAYS: u64 = 14;
 
 /// Everything a Tally process can be told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -199,6 +201,13 @@ impl Config {
                 "processor.stall_timeout_s is {stall}; the {} tries of an insert alone may take {tries} s \
                  (store.request_timeout_s)",
                 self.store.tries
+            );
+        }
+        let days = self.log_storage.retention_days;
+        if days > MAX_RETENTION_DAYS {
+            bail!(
+                "log_storage.retention_days is {days}; the ids by which repetitions are told are kept for \
+                 {MAX_RETENTION_DAYS} days: in an older backlog they would count again"
             );
         }
         self.processor.check()?;
@@ -378,6 +387,13 @@ mod tests {
             let refused = Config::load(None, &[flag.to_owned()]).unwrap_err().to_string();
             assert!(refused.contains("batch_max"), "{flag}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_log_does_not_outlast_the_ids_by_which_repetitions_are_told() {
+        assert!(Config::load(None, &["log_storage.retention_days=14".to_owned()]).is_ok());
+        let refused = Config::load(None, &["log_storage.retention_days=15".to_owned()]).unwrap_err();
+        assert!(refused.to_string().contains("ids"), "{refused}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt, stream};
@@ -178,7 +179,14 @@ fn counted(held: &Held) -> Vec<Counted> {
 }
 
 fn recount<'a>(store: &'a Store, matcher: &'a Matcher, days: Days, progress: Progress<'a>) -> Recount<'a> {
-    Recount { store, matcher, days, run: Uuid::now_v7().simple().to_string(), progress }
+    Recount {
+        store,
+        matcher,
+        days,
+        run: Uuid::now_v7().simple().to_string(),
+        patience: Duration::from_secs(10),
+        progress,
+    }
 }
 
 async fn verified(

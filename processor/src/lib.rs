@@ -57,8 +57,8 @@ pub enum ProcessorError {
     Windows(#[from] WindowError),
 }
 
-/// Consumes until `shutdown`, then finishes the batches under way. Fails only on start; later failures of the log or the
-/// store are waited out.
+/// Consumes until `shutdown`, then finishes the batches under way. A log or a store that is away is waited for; it fails
+/// only where the tables can't be trusted.
 pub async fn serve(
     config: ProcessorConfig,
     deps: ProcessorDeps,
@@ -75,8 +75,9 @@ pub async fn serve(
         Arc::new(PageEventsFolder::new(deps.framings.page_event, config.id_filter_bytes.page_events)),
         Arc::new(RefusedFolder),
     ];
-    for folder in &folders {
-        windows::check(&deps.store, folder.tables(), config.min_deduplication_window).await?;
+    tokio::select! {
+        checked = check_windows(&config, &deps.store, &folders) => checked?,
+        () = shutdown.cancelled() => return Ok(()),
     }
     let consumers = folders.map(|folder| {
         let folder = Arc::new(Evolving::new(folder, Arc::clone(&deps.schemas)));
@@ -91,5 +92,23 @@ pub async fn serve(
         member::consume(Arc::clone(&deps.log), context)
     });
     futures::future::join_all(consumers).await;
+    Ok(())
+}
+
+/// Waits for the store as long as it is out of reach.
+async fn check_windows(
+    config: &ProcessorConfig,
+    store: &Store,
+    folders: &[Arc<dyn Folder>],
+) -> Result<(), WindowError> {
+    for folder in folders {
+        while let Err(error) = windows::check(store, folder.tables(), config.min_deduplication_window).await {
+            if !error.is_outage() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the store is out of reach; counting begins when it answers");
+            tokio::time::sleep(config.outage_pause()).await;
+        }
+    }
     Ok(())
 }

@@ -28,6 +28,13 @@ pub enum WindowError {
     Store(#[from] clickhouse::error::Error),
 }
 
+impl WindowError {
+    /// Whether the store may answer later.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut))
+    }
+}
+
 /// As long as the log keeps records by default.
 const REQUIRED_SECONDS: u64 = 7 * 24 * 60 * 60;
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -26,10 +27,19 @@ pub fn binary() -> PathBuf {
     tests.ancestors().nth(2).expect("a test lies two folders below the binary").join("tally")
 }
 
-/// A port that was free a moment ago.
+/// A port that is free and that the kernel gives to no outgoing connection, so that a process which was killed gets it back.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a machine has free ports");
-    listener.local_addr().expect("a bound listener has an address").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 10_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Far from those of test binaries that run beside this one, whose numbers are next to its own.
+    let start = std::process::id().wrapping_mul(197) % COUNT;
+    loop {
+        let port = (FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A `tally` process that serves HTTP. Killed when dropped.

@@ -16,7 +16,7 @@ use tally_tests::process::{clickhouse, get_json};
 use tally_tests::wait;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The topics that the processor folds, and what an unknown schema is on each: the directory's records are no Avro.
 const TOPICS: [(&str, &str); 5] = [

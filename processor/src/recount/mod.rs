@@ -14,6 +14,7 @@ mod staging;
 mod verify;
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use jiff::civil::{Date, date};
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,8 @@ pub struct Recount<'a> {
     pub days: Days,
     /// Names the staging tables: the letters and digits of a `UUIDv7`, whose time keeps others from dropping them as left over.
     pub run: String,
+    /// How long batches under way may take until what they lack is a difference.
+    pub patience: Duration,
     /// Hears how far the work is.
     pub progress: &'a (dyn Fn(String) + Send + Sync),
 }

@@ -16,8 +16,7 @@ use super::staging::{Purpose, Staging};
 use super::{Days, Recount, RecountError, raw};
 use crate::fold::counters::UNIQUES;
 
-/// How long batches under way may take until what they lack is a difference, and the pause between two looks.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// What came out.
@@ -67,12 +66,14 @@ async fn compare_all(
         before.push(staging.freeze(derived.table, "before", concerned).await?);
     }
     let events = fill(recount, &Selection::All, &DERIVED, staging, today).await?;
+    // Whatever was under way then.
+    let give_up = Instant::now() + recount.patience;
     let mut report = Report { events, ..Report::default() };
     for (derived, before) in DERIVED.iter().zip(&before) {
         tell(format!("comparing {}", derived.table));
         let recounted = staging.recounted(derived.table);
         let sides = Sides { before, recounted: &recounted, now: derived.table };
-        report.add(settled(recount, derived, staging, &sides, &known, today).await?);
+        report.add(settled(recount, derived, staging, &sides, &known, (today, give_up)).await?);
     }
     tell("looking for what is twice".to_owned());
     for found in raw::check(recount.store, recount.days).await? {
@@ -86,26 +87,26 @@ async fn compare_all(
     Ok(report)
 }
 
-/// Compares until nothing differs any more, or what differs stands: batches may be under way.
+/// Compares until nothing differs any more, or what differs stands, or it is time to give up: batches may be under way.
 async fn settled(
     recount: &Recount<'_>,
     derived: &Derived,
     staging: &Staging<'_>,
     sides: &Sides<'_>,
     known: &str,
-    today: Date,
+    (today, give_up): (Date, Instant),
 ) -> Result<Found, RecountError> {
     let days = derived.days(recount.days, today);
-    let give_up = Instant::now() + PATIENCE;
     let mut earlier = None;
     loop {
         let found = compared(recount, derived, sides, known, days).await?;
-        // What nobody writes to stays as it is.
-        let stands = earlier == Some((found.count, found.lacking)) && found.moving == 0;
+        // What nobody writes to stays as it is; what is lacking may come with the next try of an insert.
+        let has_excess = found.count > found.lacking;
+        let stands = has_excess && earlier == Some((found.count, found.lacking)) && found.moving == 0;
         if found.count == 0 || stands || Instant::now() >= give_up {
             return Ok(found);
         }
-        if earlier.is_none() && found.count > found.lacking {
+        if has_excess {
             // Raw tables are written side by side: one may have had a batch that the other had not.
             select(recount, derived, staging, today).await?;
         }

@@ -83,9 +83,11 @@ fn records_of_a_newer_version_count_as_this_versions_do() {
         let metrics = process(&log, &store, counted).await;
         (metrics, counters(&store).await)
     };
+    // The last one lies behind all that is sent again.
+    let last = [event(1_000)];
     let alone: std::sync::Mutex<Vec<(String, u64)>> = std::sync::Mutex::default();
     with_tables("evolution_alone", async |store: Store| {
-        let (_, counters) = run(store, (0..300).map(event).collect(), 300).await;
+        let (_, counters) = run(store, (0..300).map(event).chain(last.clone()).collect(), 301).await;
         *alone.lock().unwrap() = counters;
     });
     with_tables("evolution", async |store: Store| {
@@ -94,8 +96,9 @@ fn records_of_a_newer_version_count_as_this_versions_do() {
         // A retry that goes through the other version is a repetition all the same.
         let retried = (0..50_u128)
             .map(|id| if id.is_multiple_of(3) { newer_event(id, fingerprint) } else { event(id) });
-        let (metrics, counters) = run(store, side_by_side.chain(retried).collect(), 300).await;
+        let (metrics, counters) = run(store, side_by_side.chain(retried).chain(last).collect(), 301).await;
         assert_eq!(counters, *alone.lock().unwrap());
+        assert_eq!(metrics.dropped(DropReason::Duplicate), 50);
         assert_eq!(metrics.dropped(DropReason::UnknownSchema), 0);
         assert_eq!(metrics.dropped(DropReason::Undecodable), 0);
     });

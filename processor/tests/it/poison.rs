@@ -129,7 +129,9 @@ fn records_that_the_store_refuses_become_dead_letters_and_all_others_count_once(
         let mut records: Vec<Record> = (0..300).map(|id| event(id, label(id))).collect();
         records[40].value = "no event".into();
         // As dead letters are replayed: appended long after they were received.
-        records.iter_mut().for_each(|record| record.timestamp += 86_400_000);
+        for record in &mut records {
+            record.timestamp += 86_400_000;
+        }
         append(&log, topics::EVENTS, records.clone()).await;
         let processor = Processor::start(&log, &store);
         until("all is counted", async || counted(&store).await == 296).await;

@@ -117,7 +117,7 @@ async fn rebuilt(store: &Store, days: Days, selection: &Selection) -> Rebuilt {
 
 fn recount<'a>(store: &'a Store, matcher: &'a Matcher, days: Days) -> Recount<'a> {
     let run = Uuid::new_v4().simple().to_string();
-    Recount { store, matcher, days, run, progress: &|_| {} }
+    Recount { store, matcher, days, run, patience: Duration::ZERO, progress: &|_| {} }
 }
 
 /// The tables in which differences were found.

@@ -124,19 +124,22 @@ fn a_tracked_event_counts_once_while_its_partition_moves_between_processors() {
         let folder = tempfile::tempdir().unwrap();
         let log = log_of(folder.path(), 4).await;
         let start = || {
-            let shutdown = CancellationToken::new();
-            (tokio::spawn(serve(config(), deps(&log, &store), shutdown.clone())), shutdown)
+            let (shutdown, deps) = (CancellationToken::new(), deps(&log, &store));
+            let metrics = deps.metrics.clone();
+            (tokio::spawn(serve(config(), deps, shutdown.clone())), shutdown, metrics)
         };
-        let (first, end_of_first) = start();
+        let (first, end_of_first, _) = start();
+        let mut counted_by_others = 0;
         let mut second = None;
         for round in 0..6_u8 {
             send(&log, topics::EVENTS, 0..200, NOV_20_2026 + i64::from(round)).await;
             // It takes partitions over, in the middle of all that is sent again, and gives them back.
             match second.take() {
                 None => second = Some(start()),
-                Some((processor, shutdown)) => {
+                Some((processor, shutdown, metrics)) => {
                     shutdown.cancel();
                     processor.await.unwrap().unwrap();
+                    counted_by_others += metrics.records.with_label_values(&[topics::EVENTS]).get();
                 }
             }
             // These lie behind the others in each partition.
@@ -148,6 +151,7 @@ fn a_tracked_event_counts_once_while_its_partition_moves_between_processors() {
             assert_eq!(number(&store, "SELECT uniqExact(event_id) FROM events").await, expected);
         }
         assert_eq!(number(&store, "SELECT uniqExact(partition) FROM events").await, 4);
+        assert!(counted_by_others > 0, "the partitions stayed where they were");
         end_of_first.cancel();
         first.await.unwrap().unwrap();
     });

@@ -1,6 +1,7 @@
 //! Recounts that go on at once, each in a process of its own: none touches the staging tables of another.
 
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use tally_processor::recount::{Days, Recount, Selection, rebuild, verify};
 use tally_schemas::{Definitions, Matcher};
@@ -12,7 +13,14 @@ use crate::tables::{rows, run, with_tables};
 type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 
 fn recount<'a>(store: &'a Store, matcher: &'a Matcher, progress: Progress<'a>) -> Recount<'a> {
-    Recount { store, matcher, days: Days::ALL, run: Uuid::now_v7().simple().to_string(), progress }
+    Recount {
+        store,
+        matcher,
+        days: Days::ALL,
+        run: Uuid::now_v7().simple().to_string(),
+        patience: Duration::ZERO,
+        progress,
+    }
 }
 
 async fn differences(store: &Store) -> u64 {

@@ -9,12 +9,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::chaos_proxy::{ChaosProxy, Weather};
 use super::fault::{Fault, Field, Link, SESSION_TIMEOUT, Target};
-use super::lasting_port;
 use super::ledger::{Fate, Kind, Ledger};
 use super::service::{Service, signal};
 use super::workload::{PROJECT, TRACKING_KEY};
 use crate::kafka::{Kafka, Via};
-use crate::process::{STORE_PASSWORD, clickhouse, run};
+use crate::process::{STORE_PASSWORD, clickhouse, free_port, run};
 use crate::wait;
 
 /// How long everything may take to be ready once the faults are over.
@@ -49,7 +48,7 @@ pub struct Size {
 impl Topology {
     /// Separate processes on a Kafka of their own: engine, ingests, capture, query, and one processor to begin with.
     pub async fn on_kafka(folder: &Path, common: &[String], size: Size) -> Result<Self> {
-        let (kafka_port, store_port) = (lasting_port(), lasting_port());
+        let (kafka_port, store_port) = (free_port(), free_port());
         let mut links = BTreeMap::new();
         let mut via = Vec::new();
         let to_kafka = (0..size.ingests)
@@ -60,13 +59,13 @@ impl Topology {
             )
             .chain([(Link::CaptureKafka, "CAPTURE".to_owned()), (Link::QueryKafka, "QUERY".to_owned())]);
         for (link, name) in to_kafka {
-            let (port, advertised) = (lasting_port(), lasting_port());
+            let (port, advertised) = (free_port(), free_port());
             via.push(Via { name, port, advertised });
             links.insert(link, ChaosProxy::start(advertised, port).await?);
         }
         let to_store = (0..size.processors).map(Link::ProcessorStore).chain([Link::QueryStore]);
         for link in to_store {
-            links.insert(link, ChaosProxy::start(lasting_port(), store_port).await?);
+            links.insert(link, ChaosProxy::start(free_port(), store_port).await?);
         }
         let mut topology = Self {
             folder: folder.to_owned(),
@@ -83,23 +82,23 @@ impl Topology {
 
         let settings =
             [topology.kafka_settings(Link::QueryKafka), topology.store_settings(Link::QueryStore)].concat();
-        let query = topology.start("query", "query", lasting_port(), &settings).await?;
+        let query = topology.start("query", "query", free_port(), &settings).await?;
         topology.services().insert(Target::Query, query);
         for number in 0..size.ingests {
-            let port = lasting_port();
+            let port = free_port();
             let node = format!("ingest.node={number}");
             let settings = [topology.kafka_settings(Link::IngestKafka(number)), vec![node]].concat();
             let name = Target::Ingest(number);
             let ingest = topology.start(&name.to_string(), "ingest", port, &settings).await?;
             topology.services().insert(name, ingest);
-            let proxy = ChaosProxy::start(lasting_port(), port).await?;
+            let proxy = ChaosProxy::start(free_port(), port).await?;
             topology.links.insert(Link::Producer(number), proxy);
         }
-        let port = lasting_port();
+        let port = free_port();
         let settings = topology.kafka_settings(Link::CaptureKafka);
         let capture = topology.start("capture", "capture", port, &settings).await?;
         topology.services().insert(Target::Capture, capture);
-        topology.links.insert(Link::Trackers, ChaosProxy::start(lasting_port(), port).await?);
+        topology.links.insert(Link::Trackers, ChaosProxy::start(free_port(), port).await?);
         topology.join(0)?;
         topology.named(Target::Processor(0))?.ready(RECOVERY_DEADLINE).await?;
         Ok(topology)
@@ -107,12 +106,12 @@ impl Topology {
 
     /// One process with the log inside, and an engine beside it.
     pub async fn embedded(folder: &Path, common: &[String], batch_records: u64) -> Result<Self> {
-        let store_port = lasting_port();
-        let port = lasting_port();
+        let store_port = free_port();
+        let port = free_port();
         let link = Link::ProcessorStore(0);
         let links = BTreeMap::from([
-            (link, ChaosProxy::start(lasting_port(), store_port).await?),
-            (Link::Producer(0), ChaosProxy::start(lasting_port(), port).await?),
+            (link, ChaosProxy::start(free_port(), store_port).await?),
+            (Link::Producer(0), ChaosProxy::start(free_port(), port).await?),
         ]);
         let topology = Self {
             folder: folder.to_owned(),
@@ -161,7 +160,7 @@ impl Topology {
             self.store_settings(Link::ProcessorStore(number)),
             instance.into_iter().collect(),
         ];
-        let (name, port) = (Target::Processor(number), lasting_port());
+        let (name, port) = (Target::Processor(number), free_port());
         let arguments = self.arguments(&name.to_string(), "processor", port, &settings.concat());
         let processor = Service::launch(&name.to_string(), &self.folder, port, &arguments)?;
         self.services().insert(name, processor);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tally_tests::oracle::chaos_proxy::{ChaosProxy, Weather};
-use tally_tests::oracle::lasting_port;
+use tally_tests::process::free_port;
 use tally_tests::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +25,7 @@ async fn echo() -> Result<ChaosProxy> {
             });
         }
     });
-    ChaosProxy::start(lasting_port(), port).await
+    ChaosProxy::start(free_port(), port).await
 }
 
 async fn connect(proxy: &ChaosProxy) -> Result<TcpStream> {

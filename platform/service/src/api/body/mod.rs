@@ -460,7 +460,7 @@ mod tests {
     async fn what_was_compressed_is_never_kept_in_part_as_if_it_were_all() {
         let mut broken = gzip(&[b' '; 500]);
         broken.truncate(broken.len() - 4);
-        for (compressed, expected) in [(gzip(&[b' '; 1_000_000]), MAX_KEPT), (broken, 500)] {
+        for (compressed, expected) in [(gzip(&vec![b' '; 1_000_000]), MAX_KEPT), (broken, 500)] {
             let (kept, whole) = kept(compressed).await;
             assert!(kept == expected && whole > Some(kept as u64), "{kept} of {whole:?}");
         }
