@@ -23,7 +23,7 @@ use crate::batch::{Batch, Collected, Collector};
 use crate::config::ProcessorConfig;
 use crate::fold::Folder;
 use crate::metrics::{Metrics, PartitionSeries};
-use crate::repetitions;
+use crate::repetitions::{self, SharedFilter};
 
 pub use progress::Progress;
 
@@ -114,7 +114,7 @@ pub async fn work(context: PartitionContext, assignment: Assignment) -> Result<(
         partition,
         reader,
     };
-    worker.prepare().await?;
+    let _held = worker.prepare().await?;
     worker.replay_pending(position.pending, position.without).await?;
     worker.run().await
 }
@@ -133,7 +133,7 @@ struct Worker {
 }
 
 impl Worker {
-    async fn prepare(&mut self) -> Result<(), PartitionError> {
+    async fn prepare(&mut self) -> Result<Option<SharedFilter>, PartitionError> {
         let Self { context, partition, reader, .. } = self;
         ask(context, reader.revoked(), || {
             context.folder.prepare(&context.store, *partition, &context.progress)

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use tally_eventlog::LogRecord;
@@ -18,7 +18,7 @@ use super::batch_rows::BatchRows;
 use super::calendar::day_of;
 use super::{DeadLetters, Fold, Folded, Folder, RawTable, TableInsert, dead_letters};
 use crate::partition::Progress;
-use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters};
+use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters, SharedFilter};
 use crate::row_binary::RowWriter;
 
 const CONTRIBUTIONS: &str = "contributions";
@@ -82,8 +82,8 @@ impl Folder for ContributionsFolder {
         store: &'a Store,
         partition: u32,
         progress: &'a Progress,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.filters.load(store, partition, progress).boxed()
+    ) -> BoxFuture<'a, Result<Option<SharedFilter>, StoreError>> {
+        self.filters.load(store, partition, progress).map_ok(Some).boxed()
     }
 
     fn letters(&self, partition: u32) -> DeadLetters {

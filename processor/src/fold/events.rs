@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use rustc_hash::FxHashSet;
 use tally_eventlog::LogRecord;
 use tally_schemas::{
@@ -22,7 +22,7 @@ use super::json::write_properties;
 use super::tracked_page_events::TrackedPageEvents;
 use super::{DeadLetters, Fold, Folded, Folder, RawTable, dead_letters, page_event_row, session_parts};
 use crate::partition::Progress;
-use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters};
+use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters, SharedFilter};
 use crate::row_binary::RowWriter;
 
 const EVENTS: &str = "events";
@@ -102,8 +102,8 @@ impl Folder for EventsFolder {
         store: &'a Store,
         partition: u32,
         progress: &'a Progress,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.filters.load(store, partition, progress).boxed()
+    ) -> BoxFuture<'a, Result<Option<SharedFilter>, StoreError>> {
+        self.filters.load(store, partition, progress).map_ok(Some).boxed()
     }
 
     fn letters(&self, partition: u32) -> DeadLetters {

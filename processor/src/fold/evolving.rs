@@ -8,6 +8,7 @@ use tally_store::{Store, StoreError};
 
 use super::{DeadLetters, Fold, Folder, RawTable};
 use crate::partition::Progress;
+use crate::repetitions::SharedFilter;
 
 /// Folds as `folder` does, with the schemas of others at hand.
 pub struct Evolving {
@@ -40,7 +41,7 @@ impl Folder for Evolving {
         store: &'a Store,
         partition: u32,
         progress: &'a Progress,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    ) -> BoxFuture<'a, Result<Option<SharedFilter>, StoreError>> {
         self.folder.prepare(store, partition, progress)
     }
 

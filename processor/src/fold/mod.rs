@@ -32,7 +32,7 @@ use tally_store::{Store, StoreError};
 pub(crate) use dead_letters::DeadLetters;
 
 use crate::partition::Progress;
-use crate::repetitions::Doubts;
+use crate::repetitions::{Doubts, SharedFilter};
 
 /// What a topic's records become, and in which tables.
 pub trait Folder: Send + Sync {
@@ -43,14 +43,14 @@ pub trait Folder: Send + Sync {
     /// Those of them that hold what the log says, record by record. A batch's rows in them are written first; whatever else
     /// it becomes is derived of the same records, so that no derived row is ever there without its raw ones.
     fn raw_tables(&self) -> &'static [RawTable];
-    /// Gets ready for a partition that was just assigned.
+    /// Gets ready for a partition that was just assigned. What it gives is held until the work on the partition ends.
     fn prepare<'a>(
         &'a self,
         _store: &'a Store,
         _partition: u32,
         _progress: &'a Progress,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        std::future::ready(Ok(())).boxed()
+    ) -> BoxFuture<'a, Result<Option<SharedFilter>, StoreError>> {
+        std::future::ready(Ok(None)).boxed()
     }
     /// Dead letters of the topic's records, none yet.
     fn letters(&self, partition: u32) -> DeadLetters {

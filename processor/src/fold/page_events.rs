@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use rustc_hash::FxHashSet;
 use tally_eventlog::LogRecord;
 use tally_schemas::{DropReason, Framing, PageEvent, topics};
@@ -17,7 +17,7 @@ use super::page_event_row::{self, Source};
 use super::session_parts::{self, SessionParts};
 use super::{DeadLetters, Fold, Folded, Folder, RawTable, TableInsert, dead_letters};
 use crate::partition::Progress;
-use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters};
+use crate::repetitions::{ClientId, Doubts, IdTable, PartitionFilters, SharedFilter};
 use crate::row_binary::RowWriter;
 
 /// Trackers are anybody's: who guesses ids can't spoil another project's events.
@@ -61,8 +61,8 @@ impl Folder for PageEventsFolder {
         store: &'a Store,
         partition: u32,
         progress: &'a Progress,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.filters.load(store, partition, progress).boxed()
+    ) -> BoxFuture<'a, Result<Option<SharedFilter>, StoreError>> {
+        self.filters.load(store, partition, progress).map_ok(Some).boxed()
     }
 
     fn letters(&self, partition: u32) -> DeadLetters {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::partition::Progress;
 
 pub use filter::{FILTERED_MS, IdFilter};
-pub use partition_filters::PartitionFilters;
+pub use partition_filters::{PartitionFilters, SharedFilter};
 
 /// For how long after a record one with its id counts as its repetition.
 pub const REMEMBERED_MS: i64 = 7 * 24 * 60 * 60 * 1000;
