@@ -15,4 +15,5 @@ pub const MIGRATIONS: &[(u32, &str, &str)] = &[
     (11, "sessions", include_str!("../clickhouse/0011_sessions.sql")),
     (12, "client_ids", include_str!("../clickhouse/0012_client_ids.sql")),
     (13, "dead_letter_replays", include_str!("../clickhouse/0013_dead_letter_replays.sql")),
+    (14, "fewer_merges", include_str!("../clickhouse/0014_fewer_merges.sql")),
 ];
