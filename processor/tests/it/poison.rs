@@ -27,7 +27,8 @@ fn event(id: u128, label: &str) -> Record {
         event_id: Uuid::from_u128(id),
         name: "create_work_item".into(),
         timestamp: NOV_20_2026,
-        received_at: NOV_20_2026,
+        // As a dead letter that is replayed: received long before it was appended.
+        received_at: if label == "worse" { NOV_20_2026 - 86_400_000 } else { NOV_20_2026 },
         user_id: Some(7),
         project_id: Some(5),
         namespace_id: Some(1),
@@ -123,18 +124,15 @@ fn records_that_the_store_refuses_become_dead_letters_and_all_others_count_once(
         .await;
         let label = |id: u128| match id {
             17 | 118 => "bad",
-            120 | 121 => "worse",
+            // The last one comes in a batch of which the first table takes all.
+            120 | 121 | 220 => "worse",
             _ => "good",
         };
         let mut records: Vec<Record> = (0..300).map(|id| event(id, label(id))).collect();
         records[40].value = "no event".into();
-        // As dead letters are replayed: appended long after they were received.
-        for record in &mut records {
-            record.timestamp += 86_400_000;
-        }
         append(&log, topics::EVENTS, records.clone()).await;
         let processor = Processor::start(&log, &store);
-        until("all is counted", async || counted(&store).await == 296).await;
+        until("all is counted", async || counted(&store).await == 295).await;
         let metrics = processor.stop().await;
 
         // An event that is no page event is good enough for its one table.
@@ -143,17 +141,18 @@ fn records_that_the_store_refuses_become_dead_letters_and_all_others_count_once(
             (40, "undecodable"),
             (118, "rejected_by_store"),
             (120, "rejected_by_store"),
+            (220, "rejected_by_store"),
         ]
         .map(|(offset, reason)| (offset, reason.to_owned(), hex(&records[offset as usize].value)));
         let letters: Vec<(u64, String, String)> =
             rows(&store, "SELECT offset, toString(reason), hex(payload) FROM dead_letters ORDER BY offset")
                 .await;
         assert_eq!(letters, expected_letters);
-        assert_eq!(metrics.dropped(DropReason::RejectedByStore), 3);
-        assert_eq!(number(&store, "SELECT count() FROM events").await, 296);
-        assert_eq!(number(&store, "SELECT uniqExact(offset) FROM events").await, 296);
-        assert_eq!(number(&store, "SELECT count() FROM page_events").await, 147);
-        assert_eq!(number(&store, "SELECT toUInt64(sum(events_count)) FROM sessions").await, 147);
+        assert_eq!(metrics.dropped(DropReason::RejectedByStore), 4);
+        assert_eq!(number(&store, "SELECT count() FROM events").await, 295);
+        assert_eq!(number(&store, "SELECT uniqExact(offset) FROM events").await, 295);
+        assert_eq!(number(&store, "SELECT count() FROM page_events").await, 146);
+        assert_eq!(number(&store, "SELECT toUInt64(sum(events_count)) FROM sessions").await, 146);
         assert_eq!(
             number(
                 &store,
